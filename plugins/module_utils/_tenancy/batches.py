@@ -1,0 +1,203 @@
+# Copyright (c) emailai.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The statements of the pass: pages of keys, and what is done with a page.
+
+Lock order of every statement: users, then organizations, then the rows that
+get a link. Rows that somebody holds are skipped, so a batch waits for nobody.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.emailai.migration.plugins.module_utils._postgres.statement import (
+    compose,
+    raw,
+    row,
+    rows,
+    value,
+    values,
+)
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import identity, sql
+
+if t.TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection
+    from psycopg2.sql import Composable
+
+    from ansible_collections.emailai.migration.plugins.module_utils._tenancy.model import Link, Model
+
+
+@dataclass(frozen=True)
+class Page:
+    """Either a range of keys (after ``last`` up to ``end``) or a list of them."""
+
+    size: int
+    last: str | None = None
+    end: str | None = None
+    keys: tuple[str, ...] = ()
+
+    def condition(self, column: Composable) -> Composable:
+        if self.keys:
+            return compose("{column} = ANY({keys})", column=column, keys=values(self.keys))
+        upper = compose("{column} <= {end}", column=column, end=value(self.end))
+        if self.last is None:
+            return upper
+        return compose("{column} > {last} AND {upper}", column=column, last=value(self.last), upper=upper)
+
+
+def listed(keys: t.Sequence[str]) -> Page:
+    return Page(len(keys), keys=tuple(keys))
+
+
+def next_page(
+    connection: Connection, table: tuple[str, str], key: str, last: str | None, size: int
+) -> Page | None:
+    """The next ``size`` rows in key order, whatever their state; None at the end."""
+    after = compose("WHERE {key} > {last}", key=key, last=value(last)) if last is not None else raw("")
+    found = rows(
+        connection,
+        compose(
+            "SELECT key::text, count(*) OVER () FROM (SELECT {key} AS key FROM {table} {after}"
+            " ORDER BY {key} LIMIT {size}) page ORDER BY page.key DESC LIMIT 1",
+            key=key,
+            table=table,
+            after=after,
+            size=value(size),
+        ),
+    )
+    return Page(found[0][1], last, found[0][0]) if found else None
+
+
+@dataclass(frozen=True)
+class Task:
+    """One pass: over users (link is None) or over the rows of a link."""
+
+    model: Model
+    link: Link | None
+    grace_seconds: float
+
+    @property
+    def name(self) -> str:
+        return self.link.name if self.link else "users"
+
+    @property
+    def table(self) -> str:
+        return self.link.table if self.link else self.model.users.table
+
+    @property
+    def key(self) -> str:
+        return self.link.id if self.link else self.model.users.id
+
+    def page(self, connection: Connection, last: str | None, size: int) -> Page | None:
+        return next_page(connection, self.model.at(self.table), self.key, last, size)
+
+    def apply(self, connection: Connection, page: Page, suffix: int = identity.SUFFIX) -> int:
+        """Do the page; the number of organizations made or rows linked."""
+        statement = self._link(self.link, page) if self.link else self._create(page, suffix)
+        return int(row(connection, statement)[0])
+
+    def _create(self, page: Page, suffix: int) -> Composable:
+        column = compose("u.{id}", id=self.model.users.id)
+        condition = compose(
+            "{page} AND NOT {has} AND NOT {young}",
+            page=page.condition(column),
+            has=sql.has_membership(self.model, column),
+            young=sql.is_young(self.model, self.grace_seconds),
+        )
+        people = sql.people(self.model, condition, raw("FOR KEY SHARE OF u SKIP LOCKED"))
+        return compose(
+            "WITH {create} SELECT count(*) FROM joined", create=sql.create(self.model, people, suffix)
+        )
+
+    def _link(self, link: Link, page: Page) -> Composable:
+        # (SELECT count(*) FROM homes) is evaluated before the first row is
+        # locked: that is what makes the order of locks certain.
+        model = self.model
+        return compose(
+            """
+            WITH page AS MATERIALIZED (
+                SELECT t.{id} AS id, t.{owner} AS owner FROM {table} t WHERE {range} AND {linkable}
+            ), owners AS MATERIALIZED (
+                SELECT u.{user} AS id FROM {users} u WHERE u.{user} IN (SELECT owner FROM page)
+                   FOR KEY SHARE OF u SKIP LOCKED
+            ), wanted AS MATERIALIZED (
+                SELECT owners.id AS owner, {home} AS home FROM owners
+            ), homes AS MATERIALIZED (
+                SELECT o.{organization} AS id FROM {organizations} o
+                 WHERE o.{organization} IN (SELECT home FROM wanted) FOR KEY SHARE OF o SKIP LOCKED
+            ), held AS MATERIALIZED (
+                SELECT t.{id} AS id, t.{owner} AS owner, wanted.home
+                  FROM {table} t JOIN wanted ON wanted.owner = t.{owner} JOIN homes ON homes.id = wanted.home
+                 WHERE {range} AND {linkable} AND (SELECT count(*) FROM homes) >= 0
+                   FOR NO KEY UPDATE OF t SKIP LOCKED
+            ), linked AS (
+                UPDATE {table} t SET {link} = held.home FROM held
+                 WHERE {range} AND t.{id} = held.id AND t.{owner} = held.owner AND (t.{link} IS NULL) IS TRUE
+                RETURNING 1
+            )
+            SELECT count(*) FROM linked
+            """,
+            id=link.id,
+            owner=link.owner,
+            table=model.at(link.table),
+            range=page.condition(compose("t.{id}", id=link.id)),
+            linkable=sql.linkable_in_range(link),
+            user=model.users.id,
+            users=model.at(model.users.table),
+            home=sql.home_of(model, raw("owners.id")),
+            organization=model.organizations.id,
+            organizations=model.at(model.organizations.table),
+            link=link.organization,
+        )
+
+    def remaining(self, connection: Connection, limit: int) -> list[str]:
+        """Keys of rows that could be done and are not; quarantined ones left out."""
+        if self.link is None:
+            column = compose("u.{id}", id=self.key)
+            condition = compose(
+                "NOT {has} AND NOT {young} AND NOT {set_aside}",
+                has=sql.has_membership(self.model, column),
+                young=sql.is_young(self.model, self.grace_seconds),
+                set_aside=sql.quarantined(self.table, column),
+            )
+            alias = "u"
+        else:
+            condition = compose(
+                "{linkable} AND {has} AND NOT {set_aside}",
+                linkable=sql.linkable(self.link),
+                has=sql.has_membership(self.model, compose("t.{owner}", owner=self.link.owner)),
+                set_aside=sql.quarantined(self.table, compose("t.{id}", id=self.key)),
+            )
+            alias = "t"
+        found = rows(
+            connection,
+            compose(
+                "SELECT {alias}.{key}::text FROM {table} {alias} WHERE {condition} ORDER BY"
+                " {alias}.{key} LIMIT {limit}",
+                alias=raw(alias),
+                key=self.key,
+                table=self.model.at(self.table),
+                condition=condition,
+                limit=value(limit),
+            ),
+        )
+        return [key for (key,) in found]
+
+    def keys_of(self, connection: Connection, page: Page) -> list[str]:
+        """The keys of a page one by one, to find the row that cannot be done."""
+        found = rows(
+            connection,
+            compose(
+                "SELECT {key}::text FROM {table} WHERE {condition} ORDER BY {key}",
+                key=self.key,
+                table=self.model.at(self.table),
+                condition=page.condition(compose("{key}", key=self.key)),
+            ),
+        )
+        return [key for (key,) in found]
+
+
+def tasks(model: Model, grace_seconds: float) -> list[Task]:
+    """In the order that makes each find what the one before made."""
+    return [Task(model, None, grace_seconds), *(Task(model, link, grace_seconds) for link in model.links)]

@@ -1,0 +1,350 @@
+# Copyright (c) emailai.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The questions asked of the data, each one statement that gives class and id of every row that is wrong.
+
+A class is failed, finding or pending. The statements only read; ``judge``
+decides what their answers mean.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.emailai.migration.plugins.module_utils._postgres.statement import (
+    compose,
+    join,
+    rows,
+    value,
+)
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import sql
+
+if t.TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection
+    from psycopg2.sql import Composable
+
+    from ansible_collections.emailai.migration.plugins.module_utils._tenancy.model import Link, Model
+
+IDS_SHOWN: t.Final = 100
+
+
+@dataclass(frozen=True)
+class Check:
+    """``cause`` and ``repair`` are what a person reads when it is not ok."""
+
+    name: str
+    title: str
+    cause: str
+    repair: str
+    question: Composable
+
+
+# class → (count, first ids)
+Answer = t.Dict[str, t.Tuple[int, t.List[str]]]
+
+
+def ask(connection: Connection, check: Check) -> Answer:
+    found = rows(
+        connection,
+        compose(
+            "SELECT class, count(*), (array_agg(id ORDER BY id))[1:{shown}] FROM ({question}) q"
+            " GROUP BY class",
+            shown=value(IDS_SHOWN),
+            question=check.question,
+        ),
+    )
+    return {kind: (number, list(ids)) for kind, number, ids in found}
+
+
+def of_data(model: Model, grace_seconds: float) -> list[Check]:
+    checks = [
+        _users(model, grace_seconds),
+        _owners(model),
+        *(_links(model, link, grace_seconds) for link in model.links),
+        _duplicates(model),
+    ]
+    if model.premium.used_seats:
+        checks.append(_seats(model))
+    checks += [_wrong(model, link) for link in model.links]
+    checks += [_orphans(model), _null_members(model), _twins(model, grace_seconds), _left_behind(model)]
+    return checks
+
+
+def _names(model: Model) -> dict[str, t.Any]:
+    organization, member = model.organizations, model.members
+    return {
+        "users": model.at(model.users.table),
+        "user": model.users.id,
+        "organizations": model.at(organization.table),
+        "organization": organization.id,
+        "members": model.at(member.table),
+        "member_id": member.id,
+        "member_user": member.user,
+        "member_organization": member.organization,
+        "role": member.role,
+        "owner_role": value(model.roles.owner),
+    }
+
+
+def _users(model: Model, grace_seconds: float) -> Check:
+    column = compose("u.{id}", id=model.users.id)
+    return Check(
+        "users",
+        "All users have organizations",
+        "users without organization",
+        "repair.yml --tags late_users",
+        compose(
+            "SELECT CASE WHEN {young} THEN 'pending' ELSE 'failed' END AS class, {id}::text AS id"
+            " FROM {users} u WHERE NOT {has} AND NOT {set_aside}",
+            young=sql.is_young(model, grace_seconds),
+            id=column,
+            users=model.at(model.users.table),
+            has=sql.has_membership(model, column),
+            set_aside=sql.quarantined(model.users.table, column),
+        ),
+    )
+
+
+def _owners(model: Model) -> Check:
+    """Pending: ours, its user is gone, the sweep removes it. Finding: the application's own and empty.
+
+    The old release deletes users and knows nothing of the organizations that the new one made for
+    them; nobody is locked out of an organization that has no member and to which nothing refers.
+    """
+    return Check(
+        "owners",
+        "All organizations have owners",
+        "organizations without a member of role OWNER",
+        "repair.yml --tags missing_owners; one that the application left empty is acknowledged by name",
+        compose(
+            """
+            SELECT CASE WHEN EXISTS (SELECT 1 FROM {members} m
+                                      WHERE m.{member_organization} = o.{organization}) THEN 'failed'
+                        WHEN {ours} AND EXISTS (SELECT 1 FROM {users} u WHERE {home} = o.{organization})
+                        THEN 'failed'
+                        WHEN {ours} THEN 'pending'
+                        WHEN {used} THEN 'failed'
+                        ELSE 'finding' END AS class, o.{organization}::text AS id
+              FROM {organizations} o
+             WHERE NOT EXISTS (SELECT 1 FROM {members} m
+                                WHERE m.{member_organization} = o.{organization} AND m.{role}::text =
+                                {owner_role})
+            """,
+            ours=sql.is_ours(compose("o.{id}", id=model.organizations.id)),
+            home=sql.organization_of(compose("u.{id}", id=model.users.id)),
+            used=join(
+                [
+                    compose(
+                        "EXISTS (SELECT 1 FROM {table} t WHERE t.{link} = o.{id})",
+                        table=model.at(link.table),
+                        link=link.organization,
+                        id=model.organizations.id,
+                    )
+                    for link in model.links
+                ],
+                " OR ",
+            ),
+            **_names(model),
+        ),
+    )
+
+
+def _links(model: Model, link: Link, grace_seconds: float) -> Check:
+    """Without organization: an owner of an organization makes it failed, no owner a finding."""
+    title = {"accounts": "All email accounts linked", "premiums": "All premium subscriptions linked"}
+    owner = compose("t.{owner}", owner=link.owner)
+    return Check(
+        link.name,
+        title.get(link.name, f"All rows of {link.table} linked"),
+        f"rows of {link.table} without organization",
+        "playbook move.yml again, its sweep links them; rows without owner are acknowledged by name",
+        compose(
+            """
+            SELECT CASE WHEN t.{owner} IS NULL THEN 'finding'
+                        WHEN {young} AND NOT {has} THEN 'pending' ELSE 'failed' END AS class, t.{id}::text
+                        AS id
+              FROM {table} t LEFT JOIN {users} u ON u.{user} = t.{owner}
+             WHERE t.{link} IS NULL AND (t.{owner} IS NULL OR u.{user} IS NOT NULL) AND NOT {set_aside}
+            """,
+            owner=link.owner,
+            young=sql.is_young(model, grace_seconds),
+            has=sql.has_membership(model, owner),
+            id=link.id,
+            table=model.at(link.table),
+            users=model.at(model.users.table),
+            user=model.users.id,
+            link=link.organization,
+            set_aside=sql.quarantined(link.table, compose("t.{id}", id=link.id)),
+        ),
+    )
+
+
+def _duplicates(model: Model) -> Check:
+    return Check(
+        "duplicate_memberships",
+        "No duplicate organization memberships",
+        "the same user is a member of the same organization more than once",
+        "delete all but the oldest row of each pair, then make the unique key",
+        compose(
+            "SELECT 'failed' AS class, m.{member_user}::text || ' ' || m.{member_organization}::text AS id"
+            " FROM {members} m WHERE m.{member_user} IS NOT NULL AND m.{member_organization} IS NOT NULL"
+            " GROUP BY m.{member_user}, m.{member_organization} HAVING count(*) > 1",
+            **_names(model),
+        ),
+    )
+
+
+def _seats(model: Model) -> Check:
+    """Per premium, so that two premiums of one organization do not multiply its members."""
+    return Check(
+        "seats",
+        "Organization seat counts match members",
+        "used seats of a premium differ from the members of its organization; what is billed was left alone",
+        "repair.yml --tags billing, an organization at a time",
+        compose(
+            "SELECT 'finding' AS class, t.{id}::text AS id FROM {table} t"
+            " WHERE t.{seats} IS NOT NULL AND t.{link} IS NOT NULL AND t.{seats} <>"
+            " (SELECT count(*) FROM {members} m WHERE m.{member_organization} = t.{link})",
+            id=model.premiums.id,
+            table=model.at(model.premiums.table),
+            seats=model.premium.used_seats,
+            link=model.premiums.organization,
+            members=model.at(model.members.table),
+            member_organization=model.members.organization,
+        ),
+    )
+
+
+def _wrong(model: Model, link: Link) -> Check:
+    return Check(
+        f"wrong_links {link.name}",
+        f"No row of {link.table} in a stranger's organization",
+        f"rows of {link.table} belong to an organization their owner is no member of",
+        "repair.yml --tags wrong_links",
+        compose(
+            "SELECT 'failed' AS class, t.{id}::text AS id FROM {table} t"
+            " JOIN {users} u ON u.{user} = t.{owner}"
+            " WHERE t.{link} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {members} m"
+            " WHERE m.{member_user} = t.{owner} AND m.{member_organization} = t.{link})",
+            id=link.id,
+            table=model.at(link.table),
+            users=model.at(model.users.table),
+            user=model.users.id,
+            owner=link.owner,
+            link=link.organization,
+            members=model.at(model.members.table),
+            member_user=model.members.user,
+            member_organization=model.members.organization,
+        ),
+    )
+
+
+def orphan_parts(model: Model) -> list[Composable]:
+    """Rows whose owner does not exist; also asked before there are organizations."""
+    return [
+        compose(
+            "SELECT 'failed' AS class, {label} || t.{id}::text AS id FROM {table} t WHERE t.{owner}"
+            " IS NOT NULL"
+            " AND NOT EXISTS (SELECT 1 FROM {users} u WHERE u.{user} = t.{owner})",
+            label=value(f"{link.table} "),
+            id=link.id,
+            table=model.at(link.table),
+            owner=link.owner,
+            users=model.at(model.users.table),
+            user=model.users.id,
+        )
+        for link in model.links
+    ]
+
+
+def _orphans(model: Model) -> Check:
+    names = _names(model)
+    parts = orphan_parts(model)
+    for link in model.links:
+        parts.append(
+            compose(
+                "SELECT 'failed', {label} || t.{id}::text FROM {table} t WHERE t.{link} IS NOT NULL"
+                " AND NOT EXISTS (SELECT 1 FROM {organizations} o WHERE o.{organization} = t.{link})",
+                label=value(f"{link.table} "),
+                id=link.id,
+                table=model.at(link.table),
+                link=link.organization,
+                organizations=names["organizations"],
+                organization=names["organization"],
+            )
+        )
+    parts.append(
+        compose(
+            "SELECT 'failed', {label} || m.{member_id}::text FROM {members} m"
+            " WHERE (m.{member_user} IS NOT NULL"
+            "   AND NOT EXISTS (SELECT 1 FROM {users} u WHERE u.{user} = m.{member_user}))"
+            " OR (m.{member_organization} IS NOT NULL AND NOT EXISTS"
+            "   (SELECT 1 FROM {organizations} o WHERE o.{organization} = m.{member_organization}))",
+            label=value(f"{model.members.table} "),
+            **names,
+        )
+    )
+    return Check(
+        "orphans",
+        "No orphaned records",
+        "rows whose organization, user or owner does not exist",
+        "decide for each row whether its owner is restored or the row deleted",
+        join(parts, " UNION "),
+    )
+
+
+def _null_members(model: Model) -> Check:
+    return Check(
+        "null_memberships",
+        "No membership without user or organization",
+        "memberships with NULL, which made the runbook's own check blind",
+        "delete these rows",
+        compose(
+            "SELECT 'failed' AS class, m.{member_id}::text AS id FROM {members} m"
+            " WHERE m.{member_user} IS NULL OR m.{member_organization} IS NULL",
+            **_names(model),
+        ),
+    )
+
+
+def _twins(model: Model, grace_seconds: float) -> Check:
+    """A sign-up of the new release in two transactions without the mark: two organizations for one user."""
+    return Check(
+        "twins",
+        "No user with two organizations from one sign-up",
+        "the new release signed users up without its mark, and made a second organization beside ours",
+        "repair.yml --tags twins, and set the release's application_name",
+        compose(
+            """
+            SELECT DISTINCT 'finding' AS class, u.{user}::text AS id
+              FROM {users} u
+              JOIN {members} mine ON mine.{member_user} = u.{user} AND mine.{member_organization} = {home}
+              JOIN {members} other ON other.{member_user} = u.{user} AND other.{member_organization} <> {home}
+                                  AND other.{role}::text = {owner_role}
+              JOIN {organizations} o ON o.{organization} = other.{member_organization} AND NOT {ours}
+             WHERE o.{created} BETWEEN u.{born} - make_interval(secs => {grace})
+                                   AND u.{born} + make_interval(secs => {grace})
+            """,
+            home=sql.organization_of(compose("u.{id}", id=model.users.id)),
+            ours=sql.is_ours(compose("o.{id}", id=model.organizations.id)),
+            created=model.organizations.created_at,
+            born=model.users.created_at,
+            grace=value(max(grace_seconds, 60)),
+            **_names(model),
+        ),
+    )
+
+
+def _left_behind(model: Model) -> Check:
+    return Check(
+        "quarantine",
+        "No row set aside",
+        "rows that could not be migrated; emailai_migration.quarantine says why",
+        "correct the row, delete it from the quarantine and run move.yml again",
+        compose(
+            "SELECT 'finding' AS class, q.table_name || ' ' || q.row_key AS id FROM"
+            " emailai_migration.quarantine q"
+            " WHERE q.database = emailai_migration.here() AND q.table_name = ANY({tables})",
+            tables=value(list(model.tables)),
+        ),
+    )

@@ -1,0 +1,120 @@
+# Copyright (c) emailai.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How many rows there are of each class. Reads only; needs no organization table."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import asdict, dataclass
+
+from ansible_collections.emailai.migration.plugins.module_utils._postgres import catalog
+from ansible_collections.emailai.migration.plugins.module_utils._postgres.statement import compose, raw, row
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import sql
+
+if t.TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection
+
+    from ansible_collections.emailai.migration.plugins.module_utils._tenancy.model import Link, Model
+
+
+@dataclass(frozen=True)
+class UserCounts:
+    total: int
+    done: int
+    pending: int
+
+    @property
+    def due(self) -> int:
+        return self.total - self.done - self.pending
+
+
+@dataclass(frozen=True)
+class LinkCounts:
+    """``orphans`` name an owner that does not exist; ``pending`` an owner who has no organization yet."""
+
+    total: int
+    done: int
+    ownerless: int
+    orphans: int
+    pending: int
+
+    @property
+    def due(self) -> int:
+        return self.total - self.done - self.ownerless - self.orphans - self.pending
+
+
+@dataclass(frozen=True)
+class Counts:
+    users: UserCounts
+    links: t.Mapping[str, LinkCounts]
+
+    def as_dict(self) -> dict[str, dict[str, int]]:
+        found = {"users": dict(asdict(self.users), due=self.users.due)}
+        for name, link in self.links.items():
+            found[name] = dict(asdict(link), due=link.due)
+        return found
+
+
+def read(connection: Connection, model: Model, grace_seconds: float) -> Counts:
+    tables = catalog.read_tables(connection, model.schema, list(model.tables))
+    has_members = model.members.table in tables
+    links = {
+        link.name: _link(
+            connection,
+            model,
+            link,
+            grace_seconds,
+            has_members,
+            link.organization in tables[link.table].columns,
+        )
+        for link in model.links
+    }
+    return Counts(_users(connection, model, grace_seconds, has_members), links)
+
+
+def _has(model: Model, user: t.Any, has_members: bool) -> t.Any:
+    return sql.has_membership(model, user) if has_members else raw("false")
+
+
+def _users(connection: Connection, model: Model, grace_seconds: float, has_members: bool) -> UserCounts:
+    found = row(
+        connection,
+        compose(
+            "SELECT count(*), count(*) FILTER (WHERE has), count(*) FILTER (WHERE young AND NOT has)"
+            " FROM (SELECT {has} AS has, {young} AS young FROM {users} u) p",
+            has=_has(model, compose("u.{id}", id=model.users.id), has_members),
+            young=sql.is_young(model, grace_seconds),
+            users=model.at(model.users.table),
+        ),
+    )
+    return UserCounts(*found)
+
+
+def _link(
+    connection: Connection,
+    model: Model,
+    link: Link,
+    grace_seconds: float,
+    has_members: bool,
+    has_column: bool,
+) -> LinkCounts:
+    found = row(
+        connection,
+        compose(
+            "SELECT count(*), count(*) FILTER (WHERE linked),"
+            " count(*) FILTER (WHERE NOT linked AND owner IS NULL),"
+            " count(*) FILTER (WHERE NOT linked AND owner IS NOT NULL AND person IS NULL),"
+            " count(*) FILTER (WHERE NOT linked AND person IS NOT NULL AND young AND NOT has)"
+            " FROM (SELECT {linked} AS linked, t.{owner} AS owner, u.{id} AS person, {young} AS"
+            " young, {has} AS has"
+            " FROM {table} t LEFT JOIN {users} u ON u.{id} = t.{owner}) p",
+            linked=compose("t.{link} IS NOT NULL", link=link.organization) if has_column else raw("false"),
+            owner=link.owner,
+            id=model.users.id,
+            young=sql.is_young(model, grace_seconds),
+            has=_has(model, compose("u.{id}", id=model.users.id), has_members),
+            table=model.at(link.table),
+            users=model.at(model.users.table),
+        ),
+    )
+    return LinkCounts(*found)

@@ -1,0 +1,339 @@
+# Copyright (c) emailai.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Walks a table in batches: fenced, resumable, obedient to the control row, in nobody's way."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+import typing as t
+from dataclasses import dataclass, field
+
+from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
+from ansible_collections.emailai.migration.plugins.module_utils._journal import control, lease
+from ansible_collections.emailai.migration.plugins.module_utils._postgres import ddl, signals
+from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import connect, session
+from ansible_collections.emailai.migration.plugins.module_utils._postgres.statement import (
+    TRANSIENT,
+    cause_of,
+    compose,
+    driver_error,
+    row,
+    run,
+    sqlstate,
+    value,
+)
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import progress
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy.batches import Page, listed
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy.throttle import Pace
+
+if t.TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection
+
+    from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import Target
+    from ansible_collections.emailai.migration.plugins.module_utils._tenancy.model import Model
+
+LEASE: t.Final = "move"
+_SIGNAL_SECONDS: t.Final = 1.0
+_ROUNDS: t.Final = 20
+_RECONNECT_SECONDS: t.Final = 60
+
+
+class Work(t.Protocol):
+    """What the engine can walk through: see batches.Task and unlink.Unlinking."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def table(self) -> str: ...
+    def page(self, connection: Connection, last: str | None, size: int) -> Page | None: ...
+    def apply(self, connection: Connection, page: Page) -> int: ...
+    def remaining(self, connection: Connection, limit: int) -> list[str]: ...
+    def keys_of(self, connection: Connection, page: Page) -> list[str]: ...
+
+
+@dataclass(frozen=True)
+class Settings:
+    run_id: str = ""
+    grace_seconds: float = 60
+    batch_rows: int = 1000
+    patience: ddl.Patience = field(default_factory=ddl.Patience)
+    horizon_seconds: float = 60
+    work_folder: str = ""
+    keep_organizations: bool = True
+
+
+class Engine:
+    """One worker on one database. Not thread safe; the heartbeat has a session of its own."""
+
+    def __init__(
+        self, target: Target, model: Model, settings: Settings, epoch: int, display: progress.Display
+    ) -> None:
+        self.target = target
+        self.model = model
+        self.settings = settings
+        self.epoch = epoch
+        self.display = display
+        self.pace = Pace(settings.batch_rows)
+        self.connection = connect(target, "move")
+        self.quarantined = 0
+        self._looked = 0.0
+
+    def close(self) -> None:
+        with contextlib.suppress(driver_error()):
+            self.connection.close()
+
+    # -- passes ---------------------------------------------------------------
+
+    def walk(self, work: Work, total: int) -> progress.Position:
+        """The whole table once in key order, from where the last attempt stopped."""
+        while True:
+            try:
+                return self._walk(work, total)
+            except driver_error() as exc:
+                if not self.connection.closed:
+                    self.connection.rollback()
+                    raise MigrationError(
+                        "go on with", work.name, cause_of(exc), "Run the same command again", kind="database"
+                    ) from None
+                self._reconnect()
+
+    def _walk(self, work: Work, total: int) -> progress.Position:
+        position = progress.load(self.connection, self.settings.run_id, work.name)
+        self.connection.rollback()
+        while not position.is_finished:
+            self.obey()
+            page = work.page(self.connection, position.last, self.pace.rows)
+            self.connection.rollback()
+            begun = time.monotonic()
+            if page is None:
+                position.is_finished = True
+                self._save(work, position, total)
+                break
+            position.changed += self._batch(work, page, position, total)
+            self._count(work, position, time.monotonic() - begun)
+        return position
+
+    def _count(self, work: Work, position: progress.Position, seconds: float) -> None:
+        self.display.done[work.name] = position.done
+        self.display.reason = self.pace.reason
+        self.display.show()
+        time.sleep(self.pace.rest(seconds))
+
+    def _batch(self, work: Work, page: Page, position: progress.Position, total: int) -> int:
+        """The page and the new cursor in one transaction; gives the rows changed."""
+        begun = time.monotonic()
+        try:
+            changed = self._apply(work, page)
+        except driver_error() as exc:
+            if self.connection.closed:
+                raise
+            self.connection.rollback()
+            if sqlstate(exc) in TRANSIENT:
+                # The second pass takes what this batch could not.
+                self.pace.failed()
+                changed = 0
+            else:
+                changed = self._bisect(work, work.keys_of(self.connection, page))
+        seconds = time.monotonic() - begun
+        self.pace.succeeded(seconds)
+        position.last = page.end
+        position.done += page.size
+        position.seconds += seconds
+        whole = progress.Position(**dict(vars(position), changed=position.changed + changed))
+        self._save(work, whole, total)
+        return changed
+
+    def _apply(self, work: Work, page: Page) -> int:
+        # Without statistics of tables that were empty a moment ago the planner
+        # would read whole tables for each batch.
+        run(self.connection, compose("SET LOCAL enable_seqscan = off"))
+        return work.apply(self.connection, page)
+
+    def _save(self, work: Work, position: progress.Position, total: int) -> None:
+        self.fence()
+        progress.save(
+            self.connection, self.settings.run_id, work.name, position, total, self.epoch, self.pace.reason
+        )
+        self.connection.commit()
+
+    def _bisect(self, work: Work, keys: list[str]) -> int:
+        """Do the rows that can be done; set the others aside with the server's reason."""
+        if not keys:
+            return 0
+        try:
+            changed = self._apply(work, listed(keys))
+            self.fenced_commit()
+            return changed
+        except driver_error() as exc:
+            if self.connection.closed:
+                raise
+            self.connection.rollback()
+            if sqlstate(exc) in TRANSIENT:
+                return 0
+            if len(keys) == 1:
+                self._set_aside(work, keys[0], exc)
+                return 0
+        half = len(keys) // 2
+        return self._bisect(work, keys[:half]) + self._bisect(work, keys[half:])
+
+    def _set_aside(self, work: Work, key: str, exc: Exception) -> None:
+        self.quarantined += 1
+        run(
+            self.connection,
+            compose(
+                "INSERT INTO emailai_migration.quarantine (run_id, table_name, row_key, sqlstate, message)"
+                " VALUES ({run}, {table}, {key}, {state}, {message}) ON CONFLICT DO NOTHING",
+                run=value(self.settings.run_id),
+                table=value(work.table),
+                key=value(key),
+                state=value(sqlstate(exc)),
+                message=value(cause_of(exc)),
+            ),
+        )
+        self.fenced_commit()
+
+    def settle(self, work: Work) -> tuple[int, int]:
+        """A bounded number of rounds over what was skipped; gives rows changed and rows left."""
+        changed = 0
+        for number in range(_ROUNDS):
+            self.obey()
+            keys = work.remaining(self.connection, 5000)
+            self.connection.rollback()
+            if not keys:
+                return changed, 0
+            now = sum(self._bisect(work, keys[at : at + 500]) for at in range(0, len(keys), 500))
+            changed += now
+            if not now:
+                time.sleep(min(0.5, 0.05 * (number + 1)))
+        left = len(work.remaining(self.connection, 5000))
+        self.connection.rollback()
+        return changed, left
+
+    # -- the world around -----------------------------------------------------
+
+    def fence(self) -> None:
+        """In the transaction at hand: fail if somebody else has taken the work over."""
+        with self.connection.cursor() as cursor:
+            lease.extend(cursor, LEASE, self.epoch)
+
+    def fenced_commit(self) -> None:
+        self.fence()
+        self.connection.commit()
+
+    def obey(self) -> None:
+        """Read what the operator wants and how the server feels; at most once a second."""
+        if time.monotonic() - self._looked < _SIGNAL_SECONDS and self._looked:
+            return
+        while True:
+            wish = control.read(self.connection)
+            self.pace.heard(signals.reason_to_slow_down(self.connection))
+            self.fenced_commit()
+            self._looked = time.monotonic()
+            self.pace.fixed, self.pace.share = wish.batch_rows, wish.pace
+            if wish.wanted == "abort":
+                raise MigrationError(
+                    "finish",
+                    "the data migration",
+                    f"{wish.changed_by or 'somebody'} asked to abort",
+                    "Set the control row to run and start again: it goes on where it stopped",
+                    kind="aborted",
+                )
+            if wish.wanted == "run":
+                return
+            self.display.reason = f"paused by {wish.changed_by or 'somebody'}"
+            self.display.show(is_due=True)
+            time.sleep(0.5)
+
+    def wait_for_horizon(self) -> int:
+        """Until every transaction that was open at this moment has ended; gives the mark they had to pass.
+
+        Two empty sweeps prove nothing: an open transaction can still commit a
+        row that no sweep has seen. Prepared transactions count as open.
+        """
+        mark = self._snapshot("xmax")
+        deadline = time.monotonic() + self.settings.horizon_seconds
+        while self._snapshot("xmin") < mark:
+            if time.monotonic() >= deadline:
+                raise MigrationError(
+                    "prove",
+                    "the end of the data migration",
+                    f"inconclusive: {self._oldest()} was open before the last batch and still is",
+                    "End that transaction and run the same command again: only the sweep is repeated",
+                    kind="inconclusive",
+                )
+            self.display.reason = "waiting for open transactions to end"
+            self.display.show()
+            self.obey()
+            time.sleep(0.02)
+        self.display.reason = ""
+        return mark
+
+    def _snapshot(self, end: str) -> int:
+        query = compose(
+            "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+            if end == "xmax"
+            else "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+        )
+        found = int(row(self.connection, query)[0])
+        self.connection.rollback()
+        return found
+
+    def _oldest(self) -> str:
+        found = row(
+            self.connection,
+            compose(
+                "SELECT coalesce("
+                "(SELECT format('session %s (%s %s) in transaction since %s', pid, usename, application_name,"
+                "   xact_start::timestamp(0)) FROM pg_stat_activity"
+                "  WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() ORDER BY xact_start LIMIT 1),"
+                "(SELECT format('prepared transaction %s of %s', gid, prepared::timestamp(0))"
+                "   FROM pg_prepared_xacts ORDER BY prepared LIMIT 1),"
+                "'a transaction that this role may not see')"
+            ),
+        )[0]
+        self.connection.rollback()
+        return str(found)
+
+    def _reconnect(self) -> None:
+        deadline = time.monotonic() + _RECONNECT_SECONDS
+        while True:
+            try:
+                self.close()
+                self.connection = connect(self.target, "move")
+                return
+            except MigrationError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(0.5)
+
+
+class Heart:
+    """Keeps the lease alive while one statement takes longer than a lease lasts."""
+
+    def __init__(self, target: Target, epoch: int) -> None:
+        self._target, self._epoch = target, epoch
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+
+    def __enter__(self) -> Heart:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._stop.set()
+        self._thread.join(5)
+
+    def _beat(self) -> None:
+        while not self._stop.wait(lease.HEARTBEAT_SECONDS):
+            try:
+                with session(self._target, "heartbeat") as connection, connection.cursor() as cursor:
+                    lease.extend(cursor, LEASE, self._epoch)
+                    connection.commit()
+            except lease.FencedError:
+                # The next batch meets the fence and ends the work with its own sentence.
+                return
+            except (MigrationError, driver_error()):
+                # A cut connection: the batches reconnect too, and the lease outlives some beats.
+                continue

@@ -1,0 +1,222 @@
+# Copyright (c) emailai.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The model map: which table and column plays which part; nothing of the world."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy.presets import NOT_YET, PRESETS
+
+Map = t.Dict[str, t.Any]
+
+_RESOURCE_KEYS: t.Final = frozenset({"table", "id", "owner", "organization"})
+_DEPRECATED_KEYS: t.Final = frozenset({"table", "column"})
+# Without one of these the model still works; the map says so with an empty text.
+_OPTIONAL: t.Final = frozenset({"name", "tier", "used_seats", "max_seats"})
+
+
+@dataclass(frozen=True)
+class Users:
+    table: str
+    id: str
+    email: str
+    name: str
+    created_at: str
+
+
+@dataclass(frozen=True)
+class Link:
+    """A table whose rows belong to a user and get an organization: accounts, premiums, resources."""
+
+    name: str
+    table: str
+    id: str
+    owner: str
+    organization: str
+
+
+@dataclass(frozen=True)
+class Premiums:
+    table: str
+    tier: str
+    used_seats: str
+    max_seats: str
+
+
+@dataclass(frozen=True)
+class Organizations:
+    table: str
+    id: str
+    name: str
+    slug: str
+    created_at: str
+    updated_at: str
+    fill: t.Mapping[str, t.Any]
+
+
+@dataclass(frozen=True)
+class Members:
+    table: str
+    id: str
+    user: str
+    organization: str
+    role: str
+    created_at: str
+    updated_at: str
+    fill: t.Mapping[str, t.Any]
+
+
+@dataclass(frozen=True)
+class Roles:
+    type: str
+    labels: tuple[str, ...]
+    owner: str
+    default: str
+
+
+@dataclass(frozen=True)
+class Deprecated:
+    table: str
+    column: str
+
+
+@dataclass(frozen=True)
+class Model:
+    schema: str
+    release_mark: str
+    users: Users
+    organizations: Organizations
+    members: Members
+    roles: Roles
+    premium: Premiums
+    links: tuple[Link, ...]
+    deprecated: tuple[Deprecated, ...]
+    digest: str
+
+    @property
+    def accounts(self) -> Link:
+        return self.links[0]
+
+    @property
+    def premiums(self) -> Link:
+        return self.links[1]
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        return (
+            self.users.table,
+            self.organizations.table,
+            self.members.table,
+            *(link.table for link in self.links),
+        )
+
+    def at(self, table: str) -> tuple[str, str]:
+        return (self.schema, table)
+
+
+def load(preset: str, overrides: Map | None) -> Model:
+    """The model of a preset with the operator's map laid over it; refuses with every fault at once."""
+    if preset in NOT_YET:
+        raise MigrationError(
+            "use",
+            f"preset {preset}",
+            f"its links are of a kind this version cannot follow: {NOT_YET[preset]}",
+            "Use preset runbook with a map, if your tables fit it",
+        )
+    if preset not in PRESETS:
+        raise MigrationError(
+            "use", f"preset {preset}", "there is none of that name", f"Known: {', '.join(PRESETS)}"
+        )
+    faults: list[str] = []
+    whole = _laid_over(PRESETS[preset], overrides or {}, "", faults)
+    faults += _list_faults("resources", whole["resources"], _RESOURCE_KEYS)
+    faults += _list_faults("deprecated", whole["deprecated"], _DEPRECATED_KEYS)
+    if not faults:
+        faults += _value_faults(whole)
+    if faults:
+        raise MigrationError(
+            "use", "the model map", "; ".join(faults), "docs/model_map.md lists every key", differences=faults
+        )
+    return _build(whole)
+
+
+def _laid_over(base: Map, over: t.Mapping[str, t.Any], path: str, faults: list[str]) -> Map:
+    result = dict(base)
+    for key, content in over.items():
+        where = f"{path}{key}"
+        if key not in base and not path.endswith("fill."):
+            faults.append(f"{where} is no key of the map")
+        elif key != "fill" and isinstance(base.get(key), dict):
+            if isinstance(content, dict):
+                result[key] = _laid_over(base[key], content, f"{where}.", faults)
+            else:
+                faults.append(f"{where} must hold keys of its own")
+        else:
+            result[key] = content
+    return result
+
+
+def _list_faults(name: str, parts: t.Any, keys: frozenset[str]) -> list[str]:
+    if not isinstance(parts, list):
+        return [f"{name} must be a list"]
+    faults = []
+    for number, part in enumerate(parts, 1):
+        if not isinstance(part, dict) or set(part) != keys:
+            faults.append(f"{name} {number} needs exactly {', '.join(sorted(keys))}")
+        else:
+            faults += [
+                f"{name} {number}: {key} is not a name" for key, text in part.items() if not _is_name(text)
+            ]
+    return faults
+
+
+def _value_faults(whole: Map) -> list[str]:
+    faults = []
+    for part in ("users", "accounts", "premiums", "organizations", "members"):
+        for key, content in whole[part].items():
+            if key != "fill" and not _is_name(content, key in _OPTIONAL):
+                faults.append(f"{part}.{key} is not a name of at most 63 bytes")
+    if not _is_name(whole["schema"]):
+        faults.append("schema is not a name of at most 63 bytes")
+    roles = whole["roles"]
+    if roles["owner"] not in roles["labels"] or roles["default"] not in roles["labels"]:
+        faults.append("roles.owner and roles.default must be among roles.labels")
+    if not whole["release_mark"]:
+        faults.append("release_mark must not be empty: every session would count as the new release's")
+    tables = [whole[part]["table"] for part in ("users", "accounts", "premiums", "organizations", "members")]
+    tables += [resource["table"] for resource in whole["resources"]]
+    if len(set(tables)) != len(tables):
+        faults.append("two parts of the map name the same table")
+    return faults
+
+
+def _is_name(content: t.Any, may_be_empty: bool = False) -> bool:
+    if not isinstance(content, str) or "\x00" in content:
+        return False
+    return (may_be_empty or content != "") and len(content.encode()) <= 63
+
+
+def _build(whole: Map) -> Model:
+    premium = whole["premiums"]
+    own = {key: premium[key] for key in ("tier", "used_seats", "max_seats")}
+    roles = dict(whole["roles"], labels=tuple(whole["roles"]["labels"]))
+    links = [Link(name="accounts", **whole["accounts"])]
+    links.append(Link(name="premiums", **{key: premium[key] for key in _RESOURCE_KEYS}))
+    links += [Link(name=f"resource {resource['table']}", **resource) for resource in whole["resources"]]
+    return Model(
+        schema=whole["schema"],
+        release_mark=whole["release_mark"],
+        users=Users(**whole["users"]),
+        organizations=Organizations(**whole["organizations"]),
+        members=Members(**whole["members"]),
+        roles=Roles(**roles),
+        premium=Premiums(table=premium["table"], **own),
+        links=tuple(links),
+        deprecated=tuple(Deprecated(**one) for one in whole["deprecated"]),
+        digest=hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest(),
+    )

@@ -1,0 +1,304 @@
+# Copyright (c) emailai.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The data step in order: triggers, one pass, what was skipped, proof of the end, indexes, counts."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
+from ansible_collections.emailai.migration.plugins.module_utils._postgres.statement import (
+    compose,
+    rows,
+    run,
+    values,
+)
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import (
+    abandoned,
+    batches,
+    checks,
+    counts,
+    identity,
+    integrity,
+    members,
+    progress,
+    report,
+    schema,
+    sql,
+    stage,
+    sync,
+    wanted,
+)
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy.engine import Engine, Heart
+
+if t.TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection
+
+    from ansible_collections.emailai.migration.plugins.module_utils._tenancy.judge import Verdict
+    from ansible_collections.emailai.migration.plugins.module_utils._tenancy.model import Model
+
+# Of the checks, those whose lines end the data step.
+FINAL: t.Final = ("users", "accounts", "premiums", "orphans")
+
+
+class SweptWork(batches.Task):
+    """The same task, with a longer suffix for a user whose slug somebody took by hand."""
+
+    def apply(self, connection: Connection, page: batches.Page, suffix: int = identity.SUFFIX) -> int:
+        changed = super().apply(connection, page, suffix)
+        if self.link is None and page.keys:
+            taken = taken_slugs(connection, self.model, page.keys)
+            if taken:
+                changed += super().apply(connection, batches.listed(taken), identity.LONG_SUFFIX)
+        return changed
+
+
+def taken_slugs(connection: Connection, model: Model, keys: t.Sequence[str]) -> list[str]:
+    found = rows(
+        connection,
+        compose(
+            "SELECT p.id::text FROM ({people}) p JOIN {organizations} o ON o.{slug} = {wanted} AND"
+            " o.{id} <> {home}",
+            people=sql.people(model, compose("u.{id} = ANY({keys})", id=model.users.id, keys=values(keys))),
+            organizations=model.at(model.organizations.table),
+            slug=model.organizations.slug,
+            wanted=compose(identity.slug_sql("p.id", "p.name", "p.email")),
+            id=model.organizations.id,
+            home=sql.organization_of(compose("p.id")),
+        ),
+    )
+    return [key for (key,) in found]
+
+
+def move(engine: Engine) -> dict[str, t.Any]:
+    begun = time.monotonic()
+    connection, model, settings = engine.connection, engine.model, engine.settings
+    stage.begin(connection, stage.DATA)
+    try:
+        with Heart(engine.target, engine.epoch):
+            engine.display.enter("installing the sync triggers")
+            installed = sync.install(connection, engine.target, model, settings.patience, engine.fence)
+            positions = _passes(engine)
+            swept = sweep(engine)
+            indexes = _indexes(engine)
+        return _conclude(engine, begun, installed, positions, swept, indexes)
+    except MigrationError as exc:
+        _note_failure(engine, str(exc), exc.facts.get("kind"))
+        raise
+
+
+def _note_failure(engine: Engine, sentence: str, kind: t.Any) -> None:
+    """An abort or an open horizon is no failure: the row stays open and the next call goes on."""
+    engine.display.log(sentence)
+    if kind in ("aborted", "inconclusive") or engine.connection.closed:
+        return
+    engine.connection.rollback()
+    stage.end(engine.connection, stage.DATA, "failed", sentence)
+
+
+def _passes(engine: Engine) -> dict[str, progress.Position]:
+    connection, model, settings = engine.connection, engine.model, engine.settings
+    before = counts.read(connection, model, settings.grace_seconds)
+    connection.rollback()
+    totals = {"users": before.users.total, **{name: link.total for name, link in before.links.items()}}
+    tasks = batches.tasks(model, settings.grace_seconds)
+    done = {task.name: progress.load(connection, settings.run_id, task.name).done for task in tasks}
+    connection.rollback()
+    engine.display.begin(totals, done)
+    positions = {}
+    for task in tasks:
+        engine.display.enter(f"moving {task.name}")
+        positions[task.name] = engine.walk(task, totals[task.name])
+        if task.link is None:
+            # The passes that follow look memberships up: fresh tables have no statistics.
+            analyze(connection, model, [model.organizations.table, model.members.table])
+    return positions
+
+
+def analyze(connection: Connection, model: Model, tables: t.Sequence[str]) -> None:
+    for table in tables:
+        run(connection, compose("ANALYZE {table}", table=model.at(table)))
+        connection.commit()
+
+
+def sweep(engine: Engine) -> dict[str, int]:
+    """What was skipped; then, once no older transaction is open, whatever those brought."""
+    engine.display.enter("sweeping")
+    first = _settle(engine)
+    mark = engine.wait_for_horizon()
+    second = _settle(engine)
+    left = {name: number for name, (_changed, number) in second.items() if number}
+    if left:
+        rest = ", ".join(f"{number} of {name}" for name, number in left.items())
+        raise MigrationError(
+            "finish",
+            "the data migration",
+            f"inconclusive: somebody held these rows through every round: {rest}",
+            "Run the same command again: only the sweep is repeated",
+            kind="inconclusive",
+            left=left,
+        )
+    swept = {name: first[name][0] + second[name][0] for name in first}
+    swept["strangers' links"] = _correct_links(engine)
+    swept["organizations removed"] = _remove_abandoned(engine)
+    _save_horizon(engine, mark)
+    return swept
+
+
+def only_sweep(engine: Engine) -> dict[str, t.Any]:
+    begun = time.monotonic()
+    connection, model, settings = engine.connection, engine.model, engine.settings
+    with Heart(engine.target, engine.epoch):
+        swept = sweep(engine)
+    after = counts.read(connection, model, settings.grace_seconds)
+    connection.rollback()
+    text = report.summary(
+        after, final_verdicts(connection, model, settings.grace_seconds), time.monotonic() - begun
+    )
+    engine.display.log(text)
+    return {
+        "changed": any(swept.values()),
+        "summary": text,
+        "counts": after.as_dict(),
+        "swept": swept,
+        "seconds": round(time.monotonic() - begun, 3),
+    }
+
+
+def _settle(engine: Engine) -> dict[str, tuple[int, int]]:
+    model, grace = engine.model, engine.settings.grace_seconds
+    return {
+        task.name: engine.settle(SweptWork(model, task.link, grace)) for task in batches.tasks(model, grace)
+    }
+
+
+def _correct_links(engine: Engine) -> int:
+    """Between a way back and this attempt no trigger was on: the old release gave rows to other users.
+
+    It knows nothing of the link, which stayed behind and shows the row to strangers. The ledger
+    keeps where it pointed to.
+    """
+    connection, model = engine.connection, engine.model
+    corrected = 0
+    for link in model.links:
+        keys = members.wrongly_linked(connection, model, link)
+        connection.rollback()
+        for at in range(0, len(keys), 100):
+            for key, before, after in members.relink(connection, model, link, keys[at : at + 100]):
+                stage.note(
+                    connection, engine.settings.run_id, "relinked", f"{link.table} {key}", before, after
+                )
+                corrected += 1
+            engine.fenced_commit()
+    return corrected
+
+
+def _remove_abandoned(engine: Engine) -> int:
+    connection = engine.connection
+    removed = 0
+    keys = abandoned.find(connection, engine.model)
+    connection.rollback()
+    for at in range(0, len(keys), 100):
+        removed += abandoned.remove(connection, engine.model, engine.settings.run_id, keys[at : at + 100])
+        engine.fenced_commit()
+    return removed
+
+
+def _save_horizon(engine: Engine, mark: int) -> None:
+    progress.save_horizon(engine.connection, engine.settings.run_id, mark, engine.epoch)
+    engine.fenced_commit()
+
+
+def _indexes(engine: Engine) -> list[str]:
+    """Statistics first, then the indexes on the link columns, last and concurrently."""
+    engine.display.enter("building indexes")
+    connection, model = engine.connection, engine.model
+    plan = schema.compared(connection, model, with_indexes=True)
+    connection.rollback()
+    builder = schema.Builder(
+        connection, engine.target, model, engine.settings.run_id, engine.settings.patience
+    )
+    done = []
+    for step in plan.steps:
+        if isinstance(step.wanted, wanted.NewIndex):
+            engine.fenced_commit()
+            schema.build_index(builder, step.wanted, step.act == "rebuild")
+            done.append(step.wanted.name)
+    analyze(connection, model, model.tables)
+    return done
+
+
+def final_verdicts(connection: Connection, model: Model, grace_seconds: float) -> list[Verdict]:
+    found = [
+        integrity.data_verdict(connection, check, {})
+        for check in checks.of_data(model, grace_seconds)
+        if check.name in FINAL
+    ]
+    connection.rollback()
+    return found
+
+
+def _conclude(
+    engine: Engine,
+    begun: float,
+    installed: list[str],
+    positions: t.Mapping[str, progress.Position],
+    swept: dict[str, int],
+    indexes: list[str],
+) -> dict[str, t.Any]:
+    connection, model, settings = engine.connection, engine.model, engine.settings
+    after = counts.read(connection, model, settings.grace_seconds)
+    connection.rollback()
+    verdicts = final_verdicts(connection, model, settings.grace_seconds)
+    seconds = time.monotonic() - begun
+    text = report.summary(after, verdicts, seconds)
+    stage.end(connection, stage.DATA, "completed")
+    progress.forget(connection, settings.run_id, list(positions))
+    engine.fenced_commit()
+    engine.display.log(text)
+    created = sum(position.changed for position in positions.values()) + sum(swept.values())
+    return {
+        "changed": bool(created or installed or indexes),
+        "summary": text,
+        "counts": after.as_dict(),
+        "created": {name: position.changed for name, position in positions.items()},
+        "swept": swept,
+        "triggers": installed,
+        "indexes": indexes,
+        "quarantined": engine.quarantined,
+        "seconds": round(seconds, 3),
+        "cost": {
+            name: cost for name, cost in ((n, _cost(p)) for n, p in positions.items()) if cost is not None
+        },
+    }
+
+
+def _cost(position: progress.Position) -> float | None:
+    """Seconds for a thousand rows, as this run measured them."""
+    return round(1000 * position.seconds / position.done, 6) if position.done else None
+
+
+def is_settled(connection: Connection, model: Model, grace_seconds: float) -> bool:
+    """Whether nothing is left to do, read from the data. Reads only."""
+    plan = schema.compared(connection, model, with_indexes=True)
+    schema.refuse(plan, "move data into")
+    if [step for step in plan.steps if not isinstance(step.wanted, wanted.NewIndex)]:
+        raise MigrationError(
+            "move",
+            "the data",
+            "the schema is not expanded: " + ", ".join(step.thing for step in plan.steps),
+            "Run org_schema with state=expanded first",
+        )
+    if plan.steps or stage.state_of(connection, stage.DATA) != "completed":
+        return False
+    if any(now != "on" for now in sync.state(connection, model).values()):
+        return False
+    return is_swept(connection, model, grace_seconds)
+
+
+def is_swept(connection: Connection, model: Model, grace_seconds: float) -> bool:
+    tasks = batches.tasks(model, grace_seconds)
+    return not any(task.remaining(connection, 1) for task in tasks) and not abandoned.find(
+        connection, model, 1
+    )

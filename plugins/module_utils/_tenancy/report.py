@@ -1,0 +1,107 @@
+# Copyright (c) emailai.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The texts of the data step: what would be done, and what was; nothing of the world."""
+
+from __future__ import annotations
+
+import typing as t
+
+if t.TYPE_CHECKING:
+    from ansible_collections.emailai.migration.plugins.module_utils._tenancy.counts import Counts, LinkCounts
+    from ansible_collections.emailai.migration.plugins.module_utils._tenancy.judge import Verdict
+
+# Seconds for a thousand rows when nothing was measured yet: a fast machine
+# without load, and a slow one that is throttled all the time.
+UNMEASURED: t.Final = (0.02, 2.0)
+# A rehearsal runs on another machine without load.
+_MEASURED_SPREAD: t.Final = (0.5, 4.0)
+
+_LABELS: t.Final = {"accounts": "Email accounts", "premiums": "Premium subscriptions"}
+
+
+def label(name: str) -> str:
+    return _LABELS.get(name, name[:1].upper() + name[1:])
+
+
+def duration(seconds: float) -> str:
+    if seconds < 10:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h {minutes}m {rest}s"
+    return f"{minutes}m {rest}s" if minutes else f"{rest}s"
+
+
+def share(done: int, total: int) -> str:
+    percent = 100 if total == 0 else 100 * done // total
+    return f"{done:,} / {total:,} ({percent}%)"
+
+
+def summary(counts: Counts, verdicts: t.Sequence[Verdict], seconds: float) -> str:
+    """The block that ends the data step."""
+    users = counts.users
+    lines = ["Migration progress:", f"  Organizations created: {share(users.done, users.total)}"]
+    lines += [
+        f"  {label(name)} linked: {share(link.done, link.total)}" for name, link in counts.links.items()
+    ]
+    lines += ["", "Verification:", *(f"  {verdict.line()}" for verdict in verdicts), ""]
+    is_good = all(verdict.result in ("ok", "pending", "finding") for verdict in verdicts)
+    words = "completed successfully" if is_good else "ended with faults"
+    return "\n".join([*lines, f"Migration {words} in {duration(seconds)}"])
+
+
+def interval(rows: int, cost: float | None) -> tuple[float, float]:
+    """Seconds, from and to, for so many rows."""
+    low, high = UNMEASURED if cost is None else (cost * _MEASURED_SPREAD[0], cost * _MEASURED_SPREAD[1])
+    return rows * low / 1000, rows * high / 1000
+
+
+def span(seconds: tuple[float, float]) -> str:
+    low, high = seconds
+    return duration(high) if duration(low) == duration(high) else f"{duration(low)} to {duration(high)}"
+
+
+def dry_run(counts: Counts, costs: t.Mapping[str, float]) -> tuple[str, tuple[float, float]]:
+    """The plan as a table of three phases (one more per resource), and the whole time as an interval."""
+    users = counts.users
+    total = interval(users.total, costs.get("users"))
+    lines = [
+        "=== Organizations: dry run ===",
+        "",
+        "Phase 1: organizations",
+        f"  - Users found: {users.total:,}",
+        f"  - Organizations to create: {users.due:,}",
+        *_detail("already in an organization", users.done),
+        *_detail("signed up a moment ago, left to the triggers and the sweep", users.pending),
+        f"  - Estimated time: {span(total)}",
+    ]
+    for number, (name, link) in enumerate(counts.links.items(), 2):
+        time = interval(link.total, costs.get(name))
+        total = (total[0] + time[0], total[1] + time[1])
+        lines += [
+            "",
+            f"Phase {number}: {label(name).lower()}",
+            *_phase(name, link),
+            f"  - Estimated time: {span(time)}",
+        ]
+    lines += ["", f"Total estimated time: {span(total)}"]
+    if not costs:
+        lines.append("(not measured yet on this data; a rehearsal narrows it)")
+    lines += ["", "DRY RUN COMPLETE: nothing was changed"]
+    return "\n".join(lines), total
+
+
+def _phase(name: str, link: LinkCounts) -> list[str]:
+    return [
+        f"  - {label(name)} found: {link.total:,}",
+        f"  - To link: {link.due:,}",
+        *_detail("already linked", link.done),
+        *_detail("without owner, cannot be linked: a finding", link.ownerless),
+        *_detail("whose owner does not exist: orphans", link.orphans),
+        *_detail("whose owner signed up a moment ago", link.pending),
+    ]
+
+
+def _detail(text: str, number: int) -> list[str]:
+    return [f"  - {number:,} {text}"] if number else []

@@ -1,0 +1,179 @@
+# Copyright (c) emailai.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pieces of SQL that the triggers, the batches and the checks share: one rule, written once."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.emailai.migration.plugins.module_utils._postgres.statement import (
+    compose,
+    join,
+    raw,
+    value,
+)
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import identity
+
+if t.TYPE_CHECKING:
+    from psycopg2.sql import Composable
+
+    from ansible_collections.emailai.migration.plugins.module_utils._tenancy.model import Link, Model
+
+
+def organization_of(column: Composable) -> Composable:
+    """f(user) where ``column`` is SQL for the user's id."""
+    return _filled(identity.organization_id_sql("{c}"), c=column)
+
+
+def _filled(template: str, **parts: Composable) -> Composable:
+    return compose(template, **parts)
+
+
+def is_ours(column: Composable) -> Composable:
+    return _filled(identity.is_ours_sql("{c}"), c=column)
+
+
+def home_of(model: Model, owner: Composable) -> Composable:
+    """The organization a user's things belong to: f(user) if a member there, else the oldest membership."""
+    member = model.members
+    return compose(
+        "(SELECT m.{organization} FROM {members} m WHERE m.{user} = {owner}"
+        " ORDER BY (m.{organization} = {ours}) DESC, m.{created}, m.{id} LIMIT 1)",
+        organization=member.organization,
+        members=model.at(member.table),
+        user=member.user,
+        owner=owner,
+        ours=organization_of(owner),
+        created=member.created_at,
+        id=member.id,
+    )
+
+
+def has_membership(model: Model, user: Composable) -> Composable:
+    return compose(
+        "EXISTS (SELECT 1 FROM {members} m WHERE m.{user} = {id})",
+        members=model.at(model.members.table),
+        user=model.members.user,
+        id=user,
+    )
+
+
+def create(model: Model, people: Composable, suffix: int = identity.SUFFIX) -> Composable:
+    """Organization and OWNER membership for each row of ``people`` (id, name, email, born), in one statement.
+
+    Nothing in it can fail on what is there already: every unique key is
+    guarded, and a membership is made only where its organization stands. The
+    times are the user's own, so the same users give the same rows at any time.
+    Ends in the CTE ``joined`` of the memberships made; the caller adds the last SELECT.
+    """
+    organization, member = model.organizations, model.members
+    return compose(
+        "person AS MATERIALIZED (SELECT p.*, {home} AS home FROM ({people}) p),"
+        " made AS (INSERT INTO {organizations} ({organization_columns})"
+        "   SELECT p.home, {name}, {slug}, p.born, p.born{organization_fill} FROM person p"
+        "   ON CONFLICT DO NOTHING RETURNING {organization_id} AS id),"
+        " standing AS (SELECT id FROM made UNION ALL"
+        "   SELECT o.{organization_id} FROM {organizations} o WHERE o.{organization_id} IN (SELECT"
+        " home FROM person)),"
+        " joined AS (INSERT INTO {members} ({member_columns})"
+        "   SELECT {member_id}, p.id, p.home, {owner}, p.born, p.born{member_fill}"
+        "     FROM person p JOIN standing s ON s.id = p.home"
+        "   ON CONFLICT DO NOTHING RETURNING {member_user} AS id)",
+        home=organization_of(raw("p.id")),
+        people=people,
+        organizations=model.at(organization.table),
+        organization_columns=join(
+            [
+                organization.id,
+                organization.name,
+                organization.slug,
+                organization.created_at,
+                organization.updated_at,
+                *organization.fill,
+            ]
+        ),
+        name=raw(identity.organization_name_sql("p.name", "p.email")),
+        slug=raw(identity.slug_sql("p.id", "p.name", "p.email", suffix)),
+        organization_fill=_fill(organization.fill),
+        organization_id=organization.id,
+        members=model.at(member.table),
+        member_columns=join(
+            [
+                member.id,
+                member.user,
+                member.organization,
+                member.role,
+                member.created_at,
+                member.updated_at,
+                *member.fill,
+            ]
+        ),
+        member_id=raw(identity.member_id_sql("p.id")),
+        owner=value(model.roles.owner),
+        member_fill=_fill(member.fill),
+        member_user=member.user,
+    )
+
+
+def _fill(fill: t.Mapping[str, t.Any]) -> Composable:
+    """Columns that only the map knows, from its constants."""
+    return join([raw(""), *(value(content) for content in fill.values())]) if fill else raw("")
+
+
+def people(model: Model, condition: Composable, ending: Composable | None = None) -> Composable:
+    """The users a batch is about, in the shape that ``create`` expects."""
+    users = model.users
+    return compose(
+        "SELECT u.{id} AS id, {name} AS name, u.{email}::text AS email, u.{born} AS born"
+        " FROM {users} u WHERE {condition} {ending}",
+        id=users.id,
+        name=compose("u.{name}::text", name=users.name) if users.name else raw("NULL::text"),
+        email=users.email,
+        born=users.created_at,
+        users=model.at(users.table),
+        condition=condition,
+        ending=ending or raw(""),
+    )
+
+
+def is_young(model: Model, grace_seconds: float) -> Composable:
+    """Whether user ``u`` may still be in the middle of a sign-up of two transactions.
+
+    A time in the far future is a wrong clock, not youth.
+    """
+    return compose(
+        "(u.{born} > now() - make_interval(secs => {grace}) AND u.{born} < now() +"
+        " make_interval(secs => {grace}))",
+        born=model.users.created_at,
+        grace=value(grace_seconds),
+    )
+
+
+def linkable(link: Link, alias: str = "t") -> Composable:
+    return compose(
+        "{alias}.{link} IS NULL AND {alias}.{owner} IS NOT NULL",
+        alias=raw(alias),
+        link=link.organization,
+        owner=link.owner,
+    )
+
+
+def linkable_in_range(link: Link) -> Composable:
+    """The same for a statement that reads a range of keys.
+
+    Written so that an index on the link cannot serve it: the planner would
+    read all unlinked rows of the table for each batch.
+    """
+    return compose(
+        "(t.{link} IS NULL) IS TRUE AND t.{owner} IS NOT NULL", link=link.organization, owner=link.owner
+    )
+
+
+def quarantined(table: str, key: Composable) -> Composable:
+    """Whether a row was set aside because it cannot be migrated."""
+    return compose(
+        "{key}::text IN (SELECT q.row_key FROM emailai_migration.quarantine q"
+        " WHERE q.database = emailai_migration.here() AND q.table_name = {table})",
+        key=key,
+        table=value(table),
+    )

@@ -1,0 +1,290 @@
+# Copyright (c) emailai.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The triggers that keep the new columns true while the old release writes.
+
+A trigger creates only for the user that its own transaction inserted; for any
+other it only looks up. Triggers that create for others deadlock the
+application. None waits, none deletes, none catches exceptions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.emailai.migration.plugins.module_utils._postgres import ddl
+from ansible_collections.emailai.migration.plugins.module_utils._postgres.statement import (
+    compose,
+    join,
+    raw,
+    rows,
+    text_of,
+    value,
+)
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import sql
+
+if t.TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection
+    from psycopg2.sql import Composable
+
+    from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import Target
+    from ansible_collections.emailai.migration.plugins.module_utils._tenancy.model import Link, Model
+
+USERS: t.Final = "emailai_migration_users"
+INSERTED: t.Final = "emailai_migration_inserted"
+MOVED: t.Final = "emailai_migration_moved"
+
+# Rows inserted before their user has an organization are remembered by their
+# key in a setting that ends with the transaction. So the sign-up finds them
+# without an index on the owner. A bulk load beyond this many characters is
+# left to the sweep: remembering it would cost more than the load.
+_MEMORY: t.Final = 8000
+
+
+@dataclass(frozen=True)
+class Trigger:
+    name: str
+    table: str
+    function: str
+    body: str
+    create: Composable
+
+
+def triggers(connection: Connection, model: Model) -> list[Trigger]:
+    """What must be there, composed with this connection's spelling of literals."""
+    found = [_users(connection, model)]
+    for number, link in enumerate(model.links):
+        found += _links(connection, model, link, number)
+    return found
+
+
+def _users(connection: Connection, model: Model) -> Trigger:
+    updates = [_late_link(connection, model, link, number) for number, link in enumerate(model.links)]
+    person = sql.people(model, compose("u.{id} = NEW.{id}", id=model.users.id))
+    body = compose(
+        """
+        DECLARE
+            waiting text;
+        BEGIN
+            IF starts_with(current_setting('application_name', true), {mark}) THEN
+                RETURN NULL;
+            END IF;
+            IF NOT {has_membership} THEN
+                WITH {create} SELECT count(*)::text INTO waiting FROM joined;
+            END IF;
+            waiting := current_setting('emailai_migration.waiting', true);
+            IF waiting <> '' THEN
+                {updates}
+            END IF;
+            RETURN NULL;
+        END
+        """,
+        mark=value(model.release_mark),
+        has_membership=sql.has_membership(model, compose("NEW.{id}", id=model.users.id)),
+        create=sql.create(model, person),
+        updates=join(updates, "\n"),
+    )
+    table = model.at(model.users.table)
+    return Trigger(
+        USERS,
+        model.users.table,
+        "sync_users",
+        text_of(connection, body),
+        compose(
+            "CREATE CONSTRAINT TRIGGER {name} AFTER INSERT ON {table} DEFERRABLE INITIALLY DEFERRED"
+            " FOR EACH ROW EXECUTE FUNCTION emailai_migration.sync_users()",
+            name=USERS,
+            table=table,
+        ),
+    )
+
+
+def _late_link(connection: Connection, model: Model, link: Link, number: int) -> Composable:
+    """Link the new user's own rows that this transaction inserted before."""
+    kind = key_type(connection, model, link)
+    return compose(
+        "UPDATE {table} t SET {link} = {home} WHERE t.{id} IN (SELECT (e->>1)::{kind}"
+        " FROM jsonb_array_elements(waiting::jsonb) e WHERE e->>0 = {number})"
+        " AND t.{owner} = NEW.{user} AND t.{link} IS NULL;",
+        table=model.at(link.table),
+        link=link.organization,
+        home=sql.home_of(model, compose("NEW.{user}", user=model.users.id)),
+        id=link.id,
+        kind=raw(kind),
+        number=value(str(number)),
+        owner=link.owner,
+        user=model.users.id,
+    )
+
+
+def _links(connection: Connection, model: Model, link: Link, number: int) -> list[Trigger]:
+    function = f"sync_link_{number}"
+    body = compose(
+        """
+        DECLARE
+            waiting text;
+        BEGIN
+            NEW.{link} := {home};
+            IF NEW.{link} IS NULL THEN
+                waiting := coalesce(nullif(current_setting('emailai_migration.waiting', true), ''), '[]');
+                IF length(waiting) < {memory} THEN
+                    PERFORM set_config('emailai_migration.waiting',
+                        (waiting::jsonb || jsonb_build_array(jsonb_build_array({number},
+                        NEW.{id}::text)))::text, true);
+                END IF;
+            END IF;
+            RETURN NEW;
+        END
+        """,
+        link=link.organization,
+        home=sql.home_of(model, compose("NEW.{owner}", owner=link.owner)),
+        memory=value(_MEMORY),
+        number=value(str(number)),
+        id=link.id,
+    )
+    text = text_of(connection, body)
+    parts: dict[str, t.Any] = {
+        "table": model.at(link.table),
+        "owner": link.owner,
+        "link": link.organization,
+        "function": ("emailai_migration", function),
+    }
+    inserted = compose(
+        "CREATE TRIGGER {name} BEFORE INSERT ON {table} FOR EACH ROW"
+        " WHEN (NEW.{link} IS NULL AND NEW.{owner} IS NOT NULL) EXECUTE FUNCTION {function}()",
+        name=INSERTED,
+        **parts,
+    )
+    # A row that loses its owner keeps its organization: there it may have other members.
+    moved = compose(
+        "CREATE TRIGGER {name} BEFORE UPDATE OF {owner} ON {table} FOR EACH ROW"
+        " WHEN (NEW.{owner} IS NOT NULL AND NEW.{owner} IS DISTINCT FROM OLD.{owner}"
+        " AND NEW.{link} IS NOT DISTINCT FROM OLD.{link}) EXECUTE FUNCTION {function}()",
+        name=MOVED,
+        **parts,
+    )
+    return [
+        Trigger(INSERTED, link.table, function, text, inserted),
+        Trigger(MOVED, link.table, function, text, moved),
+    ]
+
+
+def key_type(connection: Connection, model: Model, link: Link) -> str:
+    found = rows(
+        connection,
+        compose(
+            "SELECT format_type(a.atttypid, a.atttypmod) FROM pg_attribute a JOIN pg_class c ON"
+            " c.oid = a.attrelid"
+            " JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE n.nspname = {schema} AND c.relname = {table} AND a.attname = {id}",
+            schema=value(model.schema),
+            table=value(link.table),
+            id=value(link.id),
+        ),
+    )
+    return str(found[0][0])
+
+
+def state(connection: Connection, model: Model) -> dict[tuple[str, str], str]:
+    """(table, trigger) → on, off, stale or absent. Reads only."""
+    found = {
+        (table, name): (enabled, body)
+        for table, name, enabled, body in rows(
+            connection,
+            compose(
+                "SELECT c.relname, t.tgname, t.tgenabled IN ('O', 'A'), p.prosrc FROM pg_trigger t"
+                " JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
+                " JOIN pg_proc p ON p.oid = t.tgfoid WHERE n.nspname = {schema} AND NOT t.tgisinternal"
+                " AND t.tgname IN ({users}, {inserted}, {moved})",
+                schema=value(model.schema),
+                users=value(USERS),
+                inserted=value(INSERTED),
+                moved=value(MOVED),
+            ),
+        )
+    }
+    return {
+        (wanted.table, wanted.name): _state_of(wanted, found.get((wanted.table, wanted.name)))
+        for wanted in triggers(connection, model)
+    }
+
+
+def _state_of(wanted: Trigger, found: tuple[bool, str] | None) -> str:
+    if found is None:
+        return "absent"
+    is_enabled, body = found
+    if not is_enabled:
+        return "off"
+    return "on" if _digest(body) == _digest(wanted.body) else "stale"
+
+
+def _digest(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()
+
+
+def install(
+    connection: Connection, target: Target, model: Model, patience: ddl.Patience, fence: t.Callable[[], None]
+) -> list[str]:
+    """Make what is absent, refresh what is stale, enable what is off; gives what was done.
+
+    ``fence`` runs in the transaction of each change and fails if the work was taken over.
+    """
+    done = []
+    standing = state(connection, model)
+    functions: set[str] = set()
+    connection.rollback()
+    for trigger in triggers(connection, model):
+        now = standing[trigger.table, trigger.name]
+        if now == "on":
+            continue
+        statements = []
+        if trigger.function not in functions:
+            statements.append(_function(trigger))
+            functions.add(trigger.function)
+        if now == "absent":
+            statements.append(trigger.create)
+        elif now == "off":
+            statements.append(_enable(model, trigger))
+        ddl.change(
+            connection, target, f"trigger {trigger.name} on {trigger.table}", statements, patience, fence
+        )
+        done.append(f"trigger {trigger.name} on {trigger.table}")
+    return done
+
+
+def _function(trigger: Trigger) -> Composable:
+    # SECURITY DEFINER: the application's role needs no right on the new tables
+    # for its sign-ups to go on working.
+    return compose(
+        "CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER"
+        " SET search_path = pg_catalog, pg_temp AS {body}",
+        name=("emailai_migration", trigger.function),
+        body=value(trigger.body),
+    )
+
+
+def _enable(model: Model, trigger: Trigger) -> Composable:
+    return compose(
+        "ALTER TABLE {table} ENABLE TRIGGER {name}", table=model.at(trigger.table), name=trigger.name
+    )
+
+
+def remove(connection: Connection, target: Target, model: Model, patience: ddl.Patience) -> list[str]:
+    """Drop triggers and functions; gives what was dropped."""
+    done = []
+    standing = state(connection, model)
+    connection.rollback()
+    for trigger in triggers(connection, model):
+        if standing[trigger.table, trigger.name] == "absent":
+            continue
+        drop = compose(
+            "DROP TRIGGER IF EXISTS {name} ON {table}", name=trigger.name, table=model.at(trigger.table)
+        )
+        ddl.change(connection, target, f"trigger {trigger.name} on {trigger.table}", [drop], patience)
+        done.append(f"trigger {trigger.name} on {trigger.table}")
+    for function in sorted({trigger.function for trigger in triggers(connection, model)}):
+        connection.rollback()
+        drop = compose("DROP FUNCTION IF EXISTS {name}()", name=("emailai_migration", function))
+        ddl.change(connection, target, f"function {function}", [drop], patience)
+    return done

@@ -1,0 +1,149 @@
+# Copyright (c) emailai.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The objects an organization model consists of, in the order they can be made; nothing of the world."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.emailai.migration.plugins.module_utils._postgres.names import distinct, object_name
+
+if t.TYPE_CHECKING:
+    from ansible_collections.emailai.migration.plugins.module_utils._tenancy.model import Model
+
+TIME: t.Final = "timestamp(3) without time zone"
+
+
+@dataclass(frozen=True)
+class Enum:
+    name: str
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Field:
+    name: str
+    type: str
+    is_required: bool = True
+    default: str = ""
+    fits: tuple[str, ...] = ()  # other types of a column found there that serve as well
+
+
+@dataclass(frozen=True)
+class NewTable:
+    name: str
+    primary: str
+    primary_name: str
+    fields: tuple[Field, ...]
+    filled: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class NewColumn:
+    table: str
+    field: Field
+
+
+@dataclass(frozen=True)
+class NewIndex:
+    name: str
+    table: str
+    columns: tuple[str, ...]
+    is_unique: bool
+
+
+@dataclass(frozen=True)
+class NewKey:
+    """``on_delete`` is RESTRICT or, for memberships of a deleted user only, CASCADE."""
+
+    name: str
+    table: str
+    column: str
+    target: str
+    target_column: str
+    on_delete: str
+
+
+Wanted = t.Union[Enum, NewTable, NewColumn, NewIndex, NewKey]
+
+
+def expanded(model: Model, user_type: str, role_type: str) -> list[Wanted]:
+    """Everything but the indexes on the link columns, which come after the data.
+
+    The types are SQL as the server spells it: of the users' id and of the roles.
+    """
+    organization, member, names = model.organizations, model.members, _names(model)
+    wanted: list[Wanted] = [
+        Enum(model.roles.type, model.roles.labels),
+        NewTable(
+            organization.table,
+            organization.id,
+            names["organization", "pkey"],
+            (
+                Field(organization.id, "text"),
+                Field(organization.name, "text"),
+                Field(organization.slug, "text"),
+                *_times(organization.created_at, organization.updated_at),
+            ),
+            tuple(organization.fill),
+        ),
+        NewIndex(names["organization", "slug"], organization.table, (organization.slug,), True),
+        NewTable(
+            member.table,
+            member.id,
+            names["member", "pkey"],
+            (
+                Field(member.id, "text"),
+                Field(member.user, user_type),
+                Field(member.organization, "text"),
+                Field(member.role, role_type, default=model.roles.default),
+                *_times(member.created_at, member.updated_at),
+            ),
+            tuple(member.fill),
+        ),
+        NewIndex(names["member", "pair"], member.table, (member.user, member.organization), True),
+        NewIndex(names["member", "idx"], member.table, (member.organization,), False),
+        _key(names["member", "organization"], member.table, member.organization, model),
+        NewKey(
+            names["member", "user"], member.table, member.user, model.users.table, model.users.id, "CASCADE"
+        ),
+    ]
+    for link in model.links:
+        wanted.append(NewColumn(link.table, Field(link.organization, "text", is_required=False)))
+        wanted.append(_key(names[link.name, "fkey"], link.table, link.organization, model))
+    return wanted
+
+
+def indexed(model: Model) -> list[NewIndex]:
+    names = _names(model)
+    return [
+        NewIndex(names[link.name, "idx"], link.table, (link.organization,), False) for link in model.links
+    ]
+
+
+def _times(*columns: str) -> tuple[Field, ...]:
+    created, updated = columns
+    fits = ("timestamp without time zone", "timestamp with time zone", "timestamp(3) with time zone")
+    return (Field(created, TIME, default="now", fits=fits), Field(updated, TIME, fits=fits))
+
+
+def _key(name: str, table: str, column: str, model: Model) -> NewKey:
+    return NewKey(name, table, column, model.organizations.table, model.organizations.id, "RESTRICT")
+
+
+def _names(model: Model) -> dict[t.Any, str]:
+    organization, member = model.organizations, model.members
+    names: dict[t.Hashable, str] = {
+        ("organization", "pkey"): object_name(organization.table, (), "pkey"),
+        ("organization", "slug"): object_name(organization.table, (organization.slug,), "key"),
+        ("member", "pkey"): object_name(member.table, (), "pkey"),
+        ("member", "pair"): object_name(member.table, (member.user, member.organization), "key"),
+        ("member", "idx"): object_name(member.table, (member.organization,), "idx"),
+        ("member", "organization"): object_name(member.table, (member.organization,), "fkey"),
+        ("member", "user"): object_name(member.table, (member.user,), "fkey"),
+    }
+    for link in model.links:
+        names[link.name, "fkey"] = object_name(link.table, (link.organization,), "fkey")
+        names[link.name, "idx"] = object_name(link.table, (link.organization,), "idx")
+    return distinct(names)

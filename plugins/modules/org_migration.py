@@ -1,0 +1,236 @@
+# Copyright (c) emailai.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: org_migration
+short_description: Give every user an organization and link what they own, while the application runs
+version_added: 1.0.0
+author: emailai.migration contributors (@emailai)
+description:
+  - Installs sync triggers, walks users, accounts, premiums and resources once in small fenced batches,
+    takes what was skipped, proves by the transaction horizon that nothing is left, and builds the indexes
+    on the link columns.
+  - The ids of organizations and memberships are a pure function of the user's id, so the work can be
+    repeated, interrupted anywhere and taken back.
+  - The work is a detached process on the host the module runs on. It survives the loss of the connection. A
+    second call with the same options attaches to it; a call after an interruption goes on where it stopped.
+  - Called through its action plugin, the module shows a line of progress every few seconds and ends with
+    the work.
+  - O(state=unlinked) does not wait for work under way in the other direction. It takes its place at once,
+    and what the other still tries is refused by the database.
+  - In check mode it only reads. It then also works before M(emailai.migration.org_schema), with a read-only
+    role and on a standby.
+extends_documentation_fragment:
+  - emailai.migration._connection
+  - emailai.migration._model
+  - emailai.migration._attributes
+  - emailai.migration._attributes.actiongroup_migration
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+options:
+  state:
+    description:
+      - V(moved) does the whole data migration.
+      - V(swept) links what came in unlinked since, and removes organizations that we made whose user is
+        gone. May be repeated at any time.
+      - V(unlinked) removes the triggers and takes back the links that are a function of their owner.
+    type: str
+    choices: [moved, swept, unlinked]
+    default: moved
+  grace_seconds:
+    description:
+      - How long a user without membership is left alone, because a sign-up of the new release in two
+        transactions may not be finished. Such users are counted as pending.
+    type: int
+    default: 60
+  batch_rows:
+    description: Rows of the first batch. Later ones follow the time a batch takes.
+    type: int
+    default: 1000
+  lock_timeout_ms:
+    description: How long one try to install or remove a trigger waits for its lock.
+    type: int
+    default: 50
+  deadline_seconds:
+    description: How long one trigger is tried before the work fails and names who holds the lock.
+    type: int
+    default: 600
+  horizon_seconds:
+    description: How long transactions older than the last batch are waited for, before the end is called
+      inconclusive.
+    type: int
+    default: 60
+  premium_policy:
+    description:
+      - What becomes of a premium that several users share. V(report) only reports it.
+      - Matters for models in which users point at a premium. In the preset C(runbook) a premium has one
+        owner, so all three mean the same.
+    type: str
+    choices: [report, team, owner]
+    default: report
+  keep_organizations:
+    description:
+      - With O(state=unlinked), whether organizations and memberships stay for the next attempt.
+      - V(false) removes those that we made, that nobody changed and to which nothing refers. Others are
+        kept.
+    type: bool
+    default: true
+  work_folder:
+    description: Folder of the worker's report and of C(migration.log), on the host the module runs on.
+    type: path
+    default: /var/lib/emailai-migration
+  wait_seconds:
+    description: How long one call waits for the end of the work before it returns its progress.
+    type: float
+    default: 5
+  follow:
+    description: The value RV(job) of an earlier call, to follow that work. The action plugin sets it.
+    type: str
+    default: ""
+  cost:
+    description:
+      - Seconds for a thousand rows of C(users), C(accounts), C(premiums) and resources, as RV(cost) of a
+        rehearsal. Used by check mode to predict the time.
+    type: dict
+    default: {}
+seealso:
+  - module: emailai.migration.org_schema
+  - module: emailai.migration.org_integrity
+"""
+
+EXAMPLES = r"""
+- name: Show what would be done
+  emailai.migration.org_migration:
+    login_url: "{{ migration_reader_url }}"
+  check_mode: true
+
+- name: Move the data
+  emailai.migration.org_migration:
+    login_url: "{{ migration_owner_url }}"
+    state: moved
+
+- name: Take the links back
+  emailai.migration.org_migration:
+    login_url: "{{ migration_owner_url }}"
+    state: unlinked
+"""
+
+RETURN = r"""
+finished:
+  description: Whether the work has ended. Through the action plugin always true.
+  returned: always
+  type: bool
+job:
+  description: What to pass as O(follow).
+  returned: when not finished
+  type: str
+progress:
+  description: Stage, done, total, percent, rate, eta_seconds, the reason for being slow, and done and total
+    by part.
+  returned: always
+  type: dict
+line:
+  description: The progress as one line.
+  returned: when not finished
+  type: str
+summary:
+  description: The block that ends the work, with counts, verification lines and duration.
+  returned: when finished
+  type: str
+counts:
+  description:
+    - Rows by class. For C(users) total, done, pending and due; for each link also ownerless and orphans.
+  returned: for moved, swept and in check mode
+  type: dict
+created:
+  description: Organizations made and rows linked by the pass.
+  returned: when moved
+  type: dict
+swept:
+  description: The same for the sweep, and organizations removed.
+  returned: when moved or swept
+  type: dict
+unlinked:
+  description: Rows unlinked, by part.
+  returned: when unlinked
+  type: dict
+cost:
+  description: Seconds for a thousand rows, as measured.
+  returned: when moved
+  type: dict
+seconds:
+  description: Duration of the work.
+  returned: when finished
+  type: float
+plan:
+  description: C(table) is the text for people, C(counts) what it counts, C(seconds_from) and C(seconds_to)
+    the time.
+  returned: in check mode with O(state=moved)
+  type: dict
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.emailai.migration.plugins.module_utils._answer import answer
+from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import target_from
+from ansible_collections.emailai.migration.plugins.module_utils._postgres.ddl import Patience
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import model as models
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import preview, worker
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy.engine import Settings
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy.options import (
+    MODEL_OPTIONS,
+    PATIENCE_OPTIONS,
+)
+
+
+def run(params: dict[str, t.Any], is_check: bool) -> dict[str, t.Any]:
+    settings = Settings(
+        run_id=params["run_id"],
+        grace_seconds=params["grace_seconds"],
+        batch_rows=params["batch_rows"],
+        patience=Patience(params["lock_timeout_ms"], params["deadline_seconds"]),
+        horizon_seconds=params["horizon_seconds"],
+        work_folder=params["work_folder"],
+        keep_organizations=params["keep_organizations"],
+    )
+    model = models.load(params["preset"], params["map"])
+    job = worker.Job(target_from(params), model, settings, params["state"])
+    if is_check:
+        return preview.preview(job, params["cost"])
+    name = params["follow"] or worker.start_or_attach(job)
+    return worker.follow(job, name, params["wait_seconds"]) if name else preview.settled(job)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=dict(
+            MODEL_OPTIONS,
+            **PATIENCE_OPTIONS,
+            state={"type": "str", "default": "moved", "choices": ["moved", "swept", "unlinked"]},
+            grace_seconds={"type": "int", "default": 60},
+            batch_rows={"type": "int", "default": 1000},
+            horizon_seconds={"type": "int", "default": 60},
+            premium_policy={"type": "str", "default": "report", "choices": ["report", "team", "owner"]},
+            keep_organizations={"type": "bool", "default": True},
+            work_folder={"type": "path", "default": "/var/lib/emailai-migration"},
+            wait_seconds={"type": "float", "default": 5},
+            follow={"type": "str", "default": ""},
+            cost={"type": "dict", "default": {}},
+        ),
+        supports_check_mode=True,
+    )
+    answer(module, lambda: run(module.params, module.check_mode))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The model map: laid over its preset, refused with every fault at once."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import model
+
+
+def test_the_runbooks_names() -> None:
+    found = model.load("runbook", None)
+    assert found.users.table == "users"
+    assert [link.table for link in found.links] == ["EmailAccount", "Premium"]
+    assert found.roles.labels == ("OWNER", "ADMIN", "MEMBER", "VIEWER")
+    assert found.release_mark == "emailai-orgs"
+
+
+def test_a_map_changes_only_what_it_names() -> None:
+    found = model.load("runbook", {"users": {"table": "User"}, "organizations": {"fill": {"plan": "free"}}})
+    assert (found.users.table, found.users.id) == ("User", "id")
+    assert found.organizations.fill == {"plan": "free"}
+    assert found.digest != model.load("runbook", None).digest
+    assert model.load("runbook", {}).digest == model.load("runbook", None).digest
+
+
+def test_resources_are_links_of_their_own() -> None:
+    rule = {"table": "Rule", "id": "id", "owner": "userId", "organization": "organizationId"}
+    found = model.load("runbook", {"resources": [rule]})
+    assert [link.name for link in found.links] == ["accounts", "premiums", "resource Rule"]
+
+
+@pytest.mark.parametrize(
+    ("given", "faults"),
+    [
+        ({"user": {}}, ["user is no key of the map"]),
+        ({"users": {"key": "x"}}, ["users.key is no key of the map"]),
+        ({"users": "people"}, ["users must hold keys of its own"]),
+        ({"users": {"id": ""}}, ["users.id is not a name of at most 63 bytes"]),
+        ({"users": {"id": "é" * 32}}, ["users.id is not a name of at most 63 bytes"]),
+        ({"schema": 1, "release_mark": ""}, ["schema is not a name", "release_mark must not be empty"]),
+        ({"roles": {"owner": "BOSS"}}, ["roles.owner and roles.default must be among"]),
+        ({"premiums": {"table": "users"}}, ["two parts of the map name the same table"]),
+        ({"resources": [{"table": "Rule"}]}, ["resources 1 needs exactly"]),
+        ({"deprecated": {}}, ["deprecated must be a list"]),
+    ],
+)
+def test_faults_are_told_all_at_once(given: dict[str, t.Any], faults: list[str]) -> None:
+    with pytest.raises(MigrationError) as caught:
+        model.load("runbook", given)
+    assert len(caught.value.facts["differences"]) == len(faults)
+    for fault in faults:
+        assert fault in str(caught.value)
+
+
+def test_a_column_that_is_not_there_may_be_left_out() -> None:
+    assert model.load("runbook", {"users": {"name": ""}}).users.name == ""
+
+
+@pytest.mark.parametrize("preset", ["emailai", "inbox_zero", "other"])
+def test_other_presets_are_refused_with_the_reason(preset: str) -> None:
+    with pytest.raises(MigrationError, match="Cannot use preset"):
+        model.load(preset, None)

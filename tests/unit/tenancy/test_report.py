@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The texts of the data step, and the pace it keeps."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import report
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy.counts import (
+    Counts,
+    LinkCounts,
+    UserCounts,
+)
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy.judge import Verdict
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy.progress import line
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy.throttle import SMALLEST, Pace
+
+COUNTS = Counts(
+    UserCounts(1250, 0, 0),
+    {"accounts": LinkCounts(3420, 0, 0, 0, 0), "premiums": LinkCounts(450, 0, 10, 2, 1)},
+)
+
+
+def test_the_plan_has_the_runbooks_three_phases() -> None:
+    text, (low, high) = report.dry_run(COUNTS, {})
+    for part in (
+        "Phase 1: organizations\n  - Users found: 1,250\n  - Organizations to create: 1,250",
+        "Phase 2: email accounts\n  - Email accounts found: 3,420\n  - To link: 3,420",
+        "Phase 3: premium subscriptions\n  - Premium subscriptions found: 450\n  - To link: 437",
+        "10 without owner",
+        "2 whose owner does not exist",
+        "not measured yet",
+    ):
+        assert part in text
+    assert text.endswith("nothing was changed")
+    assert high > 10 * low
+
+
+def test_a_measured_cost_narrows_the_time() -> None:
+    text, (low, high) = report.dry_run(COUNTS, {"users": 1.0, "accounts": 1.0, "premiums": 1.0})
+    assert low < (1250 + 3420 + 450) / 1000 < high
+    assert "not measured" not in text
+
+
+def test_the_block_at_the_end() -> None:
+    done = Counts(UserCounts(1250, 1250, 0), {"accounts": LinkCounts(3420, 3419, 0, 0, 0)})
+    text = report.summary(done, [Verdict("users", "All users have organizations", "ok")], 923)
+    assert "Organizations created: 1,250 / 1,250 (100%)" in text
+    assert "Email accounts linked: 3,419 / 3,420 (99%)" in text
+    assert text.endswith("Migration completed successfully in 15m 23s")
+    failed = report.summary(done, [Verdict("users", "t", "failed", 1)], 1)
+    assert "ended with faults" in failed
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.04, "0.0s"), (9.94, "9.9s"), (59.6, "1m 0s"), (923, "15m 23s"), (7384, "2h 3m 4s")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert report.duration(seconds) == text
+
+
+def test_a_line_of_progress() -> None:
+    figures = {
+        "stage": "moving users",
+        "done": 500,
+        "total": 2000,
+        "percent": 25.0,
+        "rate": 250.0,
+        "eta_seconds": 6.0,
+    }
+    assert line(figures) == "moving users: 500 / 2,000 (25%), 250 rows/s, 6 s left"
+    assert line({**figures, "eta_seconds": None, "reason": "a reason"}).endswith(
+        "time left unknown, slowed down: a reason"
+    )
+
+
+@given(st.integers(1, 20_000), st.lists(st.floats(0, 3) | st.none(), max_size=60))
+def test_a_batch_stays_within_its_limits(start: int, times: list[float | None]) -> None:
+    pace = Pace(start)
+    for seconds in times:
+        if seconds is None:
+            pace.failed()
+        else:
+            pace.succeeded(seconds)
+        assert SMALLEST <= pace.rows <= max(SMALLEST, 5 * start)
+        assert 0 <= pace.rest(seconds or 0) <= 5
+
+
+def test_quick_batches_grow_slow_ones_are_halved() -> None:
+    pace = Pace(1000)
+    pace.succeeded(0.001)
+    assert pace.rows == 1250
+    pace.succeeded(0.2)
+    assert pace.rows == 625
+    pace.fixed = 10
+    assert pace.rows == 10
+
+
+def test_a_reason_slows_down_at_once_and_leaves_slowly() -> None:
+    pace = Pace(1000)
+    assert pace.rest(1) == 0
+    pace.heard("a replica is behind")
+    assert pace.rest(1) == 1
+    pace.heard("")
+    assert pace.reason
+    pace.heard("")
+    pace.heard("")
+    assert pace.rest(1) == 0
+    pace.share = 0.25
+    assert pace.rest(1) == 3
