@@ -1,0 +1,117 @@
+# Copyright (c) emailai.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The document that makes a handful of objects a backup: what it holds and how to get it back. Pure."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import typing as t
+
+from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
+
+Manifest = t.Dict[str, t.Any]
+
+FORMAT: t.Final = 1
+COLLECTION_VERSION: t.Final = "0.1.0"
+
+_REQUIRED: t.Final = ("id", "run_id", "database", "identity", "created_at", "server", "streams", "content")
+_SUFFIX: t.Final = {"zstd": ".zst", "gzip": ".gz"}
+
+
+def stream_file(name: str, compression: str) -> str:
+    return f"{name}.dump{_SUFFIX[compression]}"
+
+
+def dump(manifest: Manifest) -> bytes:
+    return json.dumps(manifest, indent=1, sort_keys=True, default=str).encode() + b"\n"
+
+
+def parse(text: bytes, name: str) -> Manifest:
+    try:
+        manifest: Manifest = json.loads(text)
+        missing = [field for field in _REQUIRED if field not in manifest]
+        version = manifest.get("format")
+    except (ValueError, AttributeError, TypeError):
+        raise MigrationError(
+            "read", f"manifest {name}", "it is not a JSON document of ours", kind="storage"
+        ) from None
+    if version != FORMAT:
+        raise MigrationError(
+            "read",
+            f"manifest {name}",
+            f"its format is {version}, this version of the collection reads {FORMAT}",
+            "Use the version of the collection that made it, or the commands in the manifest",
+            kind="storage",
+        )
+    if missing:
+        raise MigrationError("read", f"manifest {name}", f"it lacks {', '.join(missing)}", kind="storage")
+    return manifest
+
+
+def summary(manifest: Manifest, proofs: t.Sequence[t.Mapping[str, t.Any]] = ()) -> dict[str, t.Any]:
+    """What a module answers about a backup: everything but the long lists."""
+    passed = [proof for proof in proofs if proof.get("passed")]
+    content = manifest["content"]
+    return {
+        "id": manifest["id"],
+        "run_id": manifest["run_id"],
+        "database": manifest["database"],
+        "created_at": manifest["created_at"],
+        "location": manifest.get("location", ""),
+        "server_version": manifest["server"]["version"],
+        "client_version": manifest.get("client_version", ""),
+        "compression": manifest.get("compression", {}),
+        "database_bytes": manifest.get("database_bytes"),
+        "bytes": sum(stream["bytes_packed"] for stream in manifest["streams"]),
+        "bytes_unpacked": sum(stream["bytes_plain"] for stream in manifest["streams"]),
+        "seconds": manifest.get("seconds"),
+        "streams": len(manifest["streams"]),
+        "tables": len(content["tables"]),
+        "rows": sum(table["rows"] for table in content["tables"].values()),
+        "proven": bool(passed),
+        "proven_at": max((proof["finished_at"] for proof in passed), default=None),
+        "proofs": len(proofs),
+        "checksum": manifest.get("checksum", ""),
+    }
+
+
+def outcome(backup: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The figures of a summary that the journal keeps."""
+    names = ("id", "location", "bytes", "database_bytes", "seconds", "tables", "rows", "proven", "proven_at")
+    known = {name: backup[name] for name in names if backup.get(name) not in (None, "")}
+    return {("backup" if name == "id" else name): value for name, value in known.items()}
+
+
+def restore_by_hand(manifest: Manifest, fetch: t.Sequence[str]) -> list[str]:
+    """Plain commands, in order, for a shell in an empty folder with PGHOST and friends set.
+
+    ``fetch`` brings all objects of the backup into that folder. pg_restore must
+    be of the major that made the dump.
+    """
+    server = manifest["server"]
+    unpack = "zstd -d --rm" if manifest["compression"]["kind"] == "zstd" else "gzip -d"
+    sums = "\\n".join(f"{s['sha256_packed']}  {s['file']}" for s in manifest["streams"])
+    files = " ".join(shlex.quote(stream["file"]) for stream in manifest["streams"])
+    restore = 'pg_restore --exit-on-error --no-owner --no-acl --dbname="$DATABASE"'
+    data = [s["file"].rpartition(".")[0] for s in manifest["streams"] if s["section"] == "data"]
+    commands = [
+        f"export DATABASE={shlex.quote(manifest['database'] + '__by_hand')}",
+        *fetch,
+        f"printf '{sums}\\n' | sha256sum --check",
+        f"{unpack} {files}",
+        f'createdb --template=template0 --encoding={shlex.quote(server["encoding"])} "$DATABASE"',
+        f"{restore} --section=pre-data schema.dump",
+        *[f"{restore} --section=data {shlex.quote(name)}" for name in data],
+        f"{restore} --section=post-data schema.dump",
+        'psql --no-psqlrc --dbname="$DATABASE" --command="ANALYZE"',
+    ]
+    if manifest["content"]["tables"]:
+        largest = max(
+            manifest["content"]["tables"], key=lambda name: manifest["content"]["tables"][name]["rows"]
+        )
+        query = f"SELECT count(*) FROM {largest}"
+        commands.append(
+            f'psql --no-psqlrc --tuples-only --no-align --dbname="$DATABASE" --command={shlex.quote(query)}'
+        )
+    return commands

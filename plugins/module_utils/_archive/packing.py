@@ -1,0 +1,78 @@
+# Copyright (c) emailai.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compressing and decompressing a stream: zstd where the library is there, gzip where not."""
+
+from __future__ import annotations
+
+import typing as t
+import zlib
+
+try:
+    import zstandard
+except ImportError:
+    zstandard = None  # type: ignore[assignment]
+
+from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
+
+
+class Codec(t.Protocol):
+    """One direction of one stream; ``flush`` gives what is left at its end."""
+
+    def feed(self, data: bytes) -> bytes: ...
+
+    def flush(self) -> bytes: ...
+
+
+class _Pack:
+    def __init__(self, packer: t.Any) -> None:
+        self._packer = packer
+
+    def feed(self, data: bytes) -> bytes:
+        packed: bytes = self._packer.compress(data)
+        return packed
+
+    def flush(self) -> bytes:
+        packed: bytes = self._packer.flush()
+        return packed
+
+
+class _Unpack:
+    def __init__(self, unpacker: t.Any) -> None:
+        self._unpacker = unpacker
+
+    def feed(self, data: bytes) -> bytes:
+        try:
+            plain: bytes = self._unpacker.decompress(data)
+        except Exception as exc:
+            raise MigrationError("unpack", "the stream", f"it is damaged ({exc})", kind="storage") from None
+        return plain
+
+    def flush(self) -> bytes:
+        if not self._unpacker.eof:
+            raise MigrationError("unpack", "the stream", "it ends before its end", kind="storage")
+        return b""
+
+
+def best_kind() -> str:
+    return "zstd" if zstandard is not None else "gzip"
+
+
+def packer(kind: str, level: int, threads: int = 0) -> Codec:
+    """``threads`` 0 compresses in the calling thread."""
+    if kind == "zstd":
+        compressor = zstandard.ZstdCompressor(level=level, threads=threads, write_checksum=True)
+        return _Pack(compressor.compressobj())
+    return _Pack(zlib.compressobj(min(level, 9), zlib.DEFLATED, 31))
+
+
+def unpacker(kind: str) -> Codec:
+    if kind == "zstd":
+        if zstandard is None:
+            raise MigrationError(
+                "unpack",
+                "the backup",
+                "it is compressed with zstd and the Python library is missing",
+                "Install zstandard",
+            )
+        return _Unpack(zstandard.ZstdDecompressor().decompressobj())
+    return _Unpack(zlib.decompressobj(31))

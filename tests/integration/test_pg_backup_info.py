@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""pg_backup_info lists what is complete, and nothing else, and only reads."""
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+import pytest
+from integration.archive_world import World, made, s3_options
+
+
+@pytest.fixture(params=["s3", "folder"])
+def world(request: pytest.FixtureRequest, postgres: t.Any, tmp_path: Path) -> World:
+    if request.param == "folder":
+        return made(postgres, {"kind": "folder", "path": str(tmp_path / "store")}, tmp_path)
+    return made(postgres, s3_options(request.getfixturevalue("store")), tmp_path)
+
+
+def test_an_empty_store_has_no_backups(world: World) -> None:
+    # A folder that nobody has made yet is no empty store but a missing one.
+    if world.store["kind"] == "folder":
+        Path(world.store["path"]).mkdir(exist_ok=True)
+    assert world.info() == []
+
+
+def test_a_backup_is_listed_with_its_proof_and_the_commands_by_hand(world: World) -> None:
+    made_backup = world.backup()["backup"]
+    (before,) = world.info()
+    assert (before["id"], before["proven"], before["proof_list"]) == (made_backup["id"], False, [])
+    world.restore(state="proven", database="emailai_info_proof")
+    objects = world.objects()
+    (after,) = world.info()
+    assert after["proven"]
+    assert len(after["proof_list"]) == 1
+    assert any("pg_restore" in command for command in after["restore_by_hand"])
+    assert world.objects() == objects, "listing wrote something"
+
+
+def test_what_has_no_manifest_does_not_exist(world: World) -> None:
+    identifier = world.backup()["backup"]["id"]
+    place = world.place()
+    place.delete([key for key in world.objects() if key.endswith("manifest.json")])
+    assert identifier not in {backup["id"] for backup in world.info()}
