@@ -1,0 +1,182 @@
+# Copyright (c) emailai.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: lb_member
+short_description: Take an application server out of its balancers, or bring it back
+description:
+  - V(drained) lets a server finish what it has and gives it nothing new, on all balancers or on none,
+    and returns when nothing was in flight for several looks in a row.
+  - V(ready) waits until the balancers' own checks call the server healthy in full, and only then gives it
+    traffic. A server in maintenance is not made ready at once, for it would count as healthy unchecked.
+  - A drain that would leave fewer healthy members than allowed is refused.
+version_added: 0.1.0
+author: EmailAI platform engineering (@emailai)
+options:
+  backend:
+    description: The backend, as the balancers name it.
+    type: str
+    required: true
+  member:
+    description: The server, as the balancers name it.
+    type: str
+    required: true
+  state:
+    description: Where the server should be.
+    type: str
+    choices: [drained, ready]
+    required: true
+  timeout_seconds:
+    description: How long to wait for the last request to end, or for the checks to pass.
+    type: float
+    default: 120
+  on_timeout:
+    description:
+      - What to do with requests that are still in flight after O(timeout_seconds).
+      - V(fail) gives the server its traffic back and fails.
+      - V(force) cuts them off and returns how many there were.
+    type: str
+    choices: [fail, force]
+    default: fail
+  stable_polls:
+    description: So many looks in a row must find nothing in flight.
+    type: int
+    default: 3
+  poll_milliseconds:
+    description: The time between two looks.
+    type: int
+    default: 250
+  app_address:
+    description:
+      - Address and port on which the application listens, if they are not those the balancer uses.
+      - Connections to it that no balancer accounts for are waited for as well. They are seen when the module
+        runs on the application's host or on the balancer's.
+    type: str
+    default: ""
+extends_documentation_fragment:
+  - emailai.migration._balancer
+  - emailai.migration._balancer.capacity
+  - emailai.migration._attributes
+  - emailai.migration._attributes.actiongroup_migration
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+seealso:
+  - module: emailai.migration.lb_member_info
+"""
+
+EXAMPLES = r"""
+- name: Take app-1 out of traffic
+  emailai.migration.lb_member:
+    balancers:
+      - socket: /run/haproxy/admin.sock
+      - socket: 10.0.0.2:9999
+    backend: emailai
+    member: app-1
+    state: drained
+    min_healthy_percent: 75
+
+- name: Bring app-1 back
+  emailai.migration.lb_member:
+    balancers:
+      - socket: /run/haproxy/admin.sock
+      - socket: 10.0.0.2:9999
+    backend: emailai
+    member: app-1
+    state: ready
+"""
+
+RETURN = r"""
+members:
+  description: The server as each balancer sees it afterwards; in check mode as it would.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - {balancer: HAProxy at /run/haproxy/admin.sock, member: app-1, address: "10.0.0.11:3000", state: drained,
+       status: DRAIN, serving: false, health: 3, full_health: 3, sessions: 0, queued: 0, connections: 0}
+capacity:
+  description: Who serves before and after the drain, at the balancer with the least to spare.
+  returned: when O(state=drained), also when it is refused for it
+  type: dict
+  sample: {balancer: HAProxy at /run/haproxy/admin.sock, members: 4, healthy: 4, healthy_after: 3, minimum: 2,
+           enough: true}
+in_flight:
+  description: Requests in flight when the drain began, or those left when it timed out.
+  returned: when O(state=drained)
+  type: int
+  sample: 6
+cut:
+  description: Requests that were cut off because of O(on_timeout=force).
+  returned: when O(state=drained)
+  type: int
+  sample: 0
+timed_out:
+  description: The drain failed because requests were still in flight.
+  returned: when it did
+  type: bool
+  sample: true
+waited_seconds:
+  description: How long the whole took.
+  returned: success
+  type: float
+  sample: 0.76
+"""
+
+import time
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.emailai.migration.plugins.module_utils import _answer
+from ansible_collections.emailai.migration.plugins.module_utils._balancer import kinds, passage, strangers
+
+
+def run(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
+    """Drain or readmit."""
+    balancers = kinds.open_all(params["balancers"])
+    wish = passage.Wish(
+        backend=params["backend"],
+        member=params["member"],
+        timeout_seconds=params["timeout_seconds"],
+        on_timeout=params["on_timeout"],
+        min_healthy=params["min_healthy"],
+        min_healthy_percent=params["min_healthy_percent"],
+        stable_polls=params["stable_polls"],
+        poll_seconds=params["poll_milliseconds"] / 1000,
+    )
+    if params["state"] == "ready":
+        return passage.readmit(balancers, wish, check_mode, time)
+    return passage.drain(
+        balancers, wish, lambda members: strangers.count(params["app_address"], members), check_mode, time
+    )
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "balancers": kinds.BALANCERS_OPTION,
+            "backend": {"type": "str", "required": True},
+            "member": {"type": "str", "required": True},
+            "state": {"type": "str", "required": True, "choices": ["drained", "ready"]},
+            "timeout_seconds": {"type": "float", "default": 120},
+            "on_timeout": {"type": "str", "default": "fail", "choices": ["fail", "force"]},
+            "stable_polls": {"type": "int", "default": 3},
+            "poll_milliseconds": {"type": "int", "default": 250},
+            "app_address": {"type": "str", "default": ""},
+            **kinds.CAPACITY_OPTIONS,
+        },
+        supports_check_mode=True,
+    )
+    _answer.answer(module, lambda: run(module.params, module.check_mode))
+
+
+if __name__ == "__main__":
+    main()
