@@ -1,0 +1,27 @@
+# Copyright (c) emailai.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A letter as a line in a chat: the JSON that Slack's incoming webhooks take, and others after them."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.emailai.migration.plugins.module_utils._message import http
+
+if t.TYPE_CHECKING:
+    from ansible_collections.emailai.migration.plugins.module_utils._message.letter import Letter
+
+
+def payload(letter: Letter) -> dict[str, str]:
+    """https://docs.slack.dev/messaging/formatting-message-text: three characters are control characters."""
+    subject, body = _escape(letter.subject), _escape(letter.body.strip())
+    return {"text": f"*{subject}*\n{body}"}
+
+
+def send(letter: Letter, url: str, validate_certs: bool = True) -> dict[str, t.Any]:
+    http.request(f"message '{letter.name}' to the chat", url, payload(letter), validate_certs=validate_certs)
+    return {}
+
+
+def _escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

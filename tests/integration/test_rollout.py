@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whole rollouts by the roles app and balancer: real Ansible, real HAProxy, real users."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import typing as t
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import yaml
+from integration import haproxy_fixture
+from integration.haproxy_fixture import ROOT, Fleet
+
+BEFORE, AFTER, SICK = "v1.9.0", "v2.0.0-orgs", "v2.0.1-sick"
+
+# A host that is lost in the middle: everything works until the file is there.
+LOST = '''
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import os
+
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.connection.local import Connection as Local
+
+DOCUMENTATION = """
+name: losable
+short_description: Local until a file says otherwise
+description: [For tests.]
+author: [emailai.migration contributors]
+options: {}
+"""
+
+
+class Connection(Local):
+    transport = "losable"
+
+    def _be_reachable(self):
+        if os.path.exists(os.environ["LOST_FOLDER"] + "/lost-" + self._play_context.remote_addr):
+            raise AnsibleConnectionFailure("the host is lost")
+
+    def exec_command(self, *args, **kwargs):
+        self._be_reachable()
+        return super().exec_command(*args, **kwargs)
+
+    def put_file(self, *args, **kwargs):
+        self._be_reachable()
+        return super().put_file(*args, **kwargs)
+'''
+
+
+@dataclass
+class Play:
+    """What a run of Ansible came to."""
+
+    code: int
+    output: str
+    recap: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, done: subprocess.CompletedProcess[str]) -> Play:
+        recap = {
+            line.split()[0]: {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", line)}
+            for line in done.stdout.partition("PLAY RECAP")[2].splitlines()
+            if re.search(r": +ok=", line)
+        }
+        return cls(done.returncode, done.stdout + done.stderr, recap)
+
+
+@dataclass
+class Rollout:
+    """A fleet with an inventory, and plays that use the roles as the playbooks do."""
+
+    fleet: Fleet
+    folder: Path
+
+    def write(self) -> None:
+        hosts = {
+            server.name: {
+                "app_url": server.url,
+                "app_folder": str(server.folder),
+                "app_restart_command": server.restart_command,
+                "ansible_connection": "losable",
+            }
+            for server in self.fleet.servers
+        }
+        names = dict.fromkeys(hosts)
+        artifact, digest = self.fleet.artifacts[AFTER]
+        inventory = {
+            "all": {
+                "vars": {
+                    "ansible_connection": "local",
+                    "ansible_python_interpreter": sys.executable,
+                    "migration_side": "prod",
+                    "migration_release_before": BEFORE,
+                    "migration_release_after": AFTER,
+                    "app_artifact": str(artifact),
+                    "app_artifact_sha256": digest,
+                    "app_health_timeout_seconds": 8,
+                    "app_public_url": f"http://127.0.0.1:{self.fleet.haproxy.port}",
+                    "balancer_balancers": [{"socket": self.fleet.haproxy.socket}],
+                    "balancer_drain_timeout_seconds": 10,
+                    "balancer_readmit_timeout_seconds": 10,
+                },
+                "children": {
+                    "prod": {"hosts": {**names, "lb-1": None}},
+                    "app": {"hosts": hosts},
+                    "balancer": {"hosts": {"lb-1": None}},
+                },
+            }
+        }
+        (self.folder / "hosts.yml").write_text(yaml.safe_dump(inventory))
+        (self.folder / "connection").mkdir()
+        (self.folder / "connection" / "losable.py").write_text(LOST)
+
+    def play(
+        self, tasks_from: str, *, check_mode: bool = False, any_errors_fatal: bool = False, **more: t.Any
+    ) -> Play:
+        """One play over the fleet, server by server, as deploy.yml has it."""
+        play = {
+            "name": "Play",
+            "hosts": "app",
+            "gather_facts": False,
+            "serial": 1,
+            "any_errors_fatal": any_errors_fatal,
+            "tasks": [
+                {
+                    "name": "Act",
+                    "ansible.builtin.include_role": {
+                        "name": "emailai.migration.app",
+                        "tasks_from": tasks_from,
+                    },
+                }
+            ],
+        }
+        path = self.folder / f"{tasks_from}.yml"
+        path.write_text(yaml.safe_dump([play]))
+        done = subprocess.run(
+            [
+                str(Path(sys.executable).parent / "ansible-playbook"),
+                "-i",
+                str(self.folder / "hosts.yml"),
+                "-e",
+                json.dumps(more),
+                *(["--check"] if check_mode else []),
+                str(path),
+            ],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            env={
+                **os.environ,
+                "ANSIBLE_CALLBACKS_ENABLED": "ansible.posix.profile_tasks"
+                if "PROFILE" in os.environ
+                else "ansible.builtin.default",
+                "ANSIBLE_CONNECTION_PLUGINS": str(self.folder / "connection"),
+                "ANSIBLE_NOCOLOR": "1",
+                "LOST_FOLDER": str(self.folder),
+            },
+        )
+        return Play.of(done)
+
+    @property
+    def current(self) -> list[str]:
+        return [server.current for server in self.fleet.servers]
+
+    @property
+    def states(self) -> list[str]:
+        states = self.fleet.haproxy.states()
+        return [states[server.name][0] for server in self.fleet.servers]
+
+    def drains(self) -> int:
+        """How often the balancer was told to take a server out, by its own log."""
+        log = (self.fleet.haproxy.folder / "haproxy.log").read_text()
+        return log.count("enters drain state")
+
+
+@contextlib.contextmanager
+def started(folder: Path, count: int) -> t.Iterator[Rollout]:
+    with haproxy_fixture.fleet(folder, count, versions=(BEFORE, AFTER, SICK)) as fleet:
+        rollout = Rollout(fleet, folder)
+        rollout.write()
+        yield rollout
+
+
+@pytest.fixture
+def rollout(tmp_path: Path) -> t.Iterator[Rollout]:
+    with started(tmp_path, 4) as found:
+        yield found
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> t.Iterator[Rollout]:
+    with started(tmp_path, 2) as found:
+        yield found
+
+
+def test_a_rollout_and_its_way_back_lose_no_request(rollout: Rollout) -> None:
+    for server in rollout.fleet.servers:
+        server.set_cold(3)
+    planned = rollout.play("deploy", check_mode=True)
+    assert planned.code == 0, planned.output
+    assert rollout.current == [BEFORE] * 4
+    assert rollout.drains() == 0
+    for name in ("app-1", "app-4"):
+        assert f"{name} would be drained: 4 of 4 serve now, 3 meanwhile, at least 2 must." in planned.output
+    with rollout.fleet.users().visiting() as users:
+        done = rollout.play("deploy")
+        assert done.code == 0, done.output
+        assert rollout.current == [AFTER] * 4
+        assert rollout.drains() == 4
+        again = rollout.play("deploy")
+        assert again.code == 0, again.output
+        assert {counts["changed"] for counts in again.recap.values()} == {0}
+        assert rollout.drains() == 4
+        assert rollout.play("health").code == 0
+        for server in rollout.fleet.servers:
+            server.set_cold(0)
+        back = rollout.play("roll_back")
+        assert back.code == 0, back.output
+        assert rollout.current == [BEFORE] * 4
+    assert users.failures == []
+    assert users.requests > 1000
+    assert rollout.states == ["UP"] * 4
+
+
+def test_the_same_without_the_balancer_loses_requests(pair: Rollout) -> None:
+    """The control: if these users saw nothing either, the test above would prove nothing."""
+    server = pair.fleet.servers[0]
+    server.set_cold(2)
+    with pair.fleet.users().visiting() as users:
+        server.restart()
+        time.sleep(1.5)
+    assert users.failures != []
+
+
+def test_a_bad_release_goes_back_alone_and_stops_the_rollout(pair: Rollout) -> None:
+    artifact, digest = pair.fleet.artifacts[SICK]
+    with pair.fleet.users().visiting() as users:
+        failed = pair.play(
+            "deploy",
+            app_release_after=SICK,
+            app_artifact=str(artifact),
+            app_artifact_sha256=digest,
+            app_health_timeout_seconds=1.5,
+        )
+    assert failed.code != 0
+    assert f"Cannot deploy {SICK} on app-1" in failed.output
+    assert "it answers 503" in failed.output
+    assert f"The server is back on {BEFORE} and in traffic." in failed.output
+    assert "app-2" not in failed.recap
+    assert pair.current == [BEFORE] * 2
+    assert pair.states == ["UP"] * 2
+    assert users.failures == []
+
+
+def test_a_smoke_command_that_fails_keeps_users_away(pair: Rollout) -> None:
+    with pair.fleet.users(count=2).visiting() as users:
+        failed = pair.play("deploy", app_smoke_command=["false"])
+    assert failed.code != 0
+    assert pair.current == [BEFORE] * 2
+    assert pair.states == ["UP"] * 2
+    assert users.failures == []
+
+
+@pytest.mark.parametrize("any_errors_fatal", [False, True])
+def test_a_server_lost_after_its_drain_is_not_left_drained(pair: Rollout, any_errors_fatal: bool) -> None:
+    """It is lost before its restart: the old release goes on answering, so its users get it back."""
+    lose = ["touch", str(pair.folder / "lost-app-1")]
+    with pair.fleet.users(count=2).visiting() as users:
+        failed = pair.play("deploy", any_errors_fatal=any_errors_fatal, app_restart_command=lose)
+    assert failed.code != 0
+    assert f"The server still runs {BEFORE} and is in traffic." in failed.output, failed.output
+    assert "app-2" not in failed.recap
+    assert pair.drains() == 1
+    assert pair.states == ["UP"] * 2
+    assert users.failures == []
+    if any_errors_fatal:
+        return
+    (pair.folder / "lost-app-1").unlink()
+    done = pair.play("deploy")
+    assert done.code == 0, done.output
+    assert pair.current == [AFTER] * 2
+
+
+def test_a_run_killed_between_drain_and_return_is_healed_by_the_next(pair: Rollout) -> None:
+    pair.fleet.haproxy.ask("set server emailai/app-1 state drain")
+    done = pair.play("roll_back")
+    assert done.code == 0, done.output
+    assert pair.states == ["UP"] * 2
