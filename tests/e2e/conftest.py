@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A lab of its own for each module of end-to-end tests; it goes when the module ends."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from e2e.desk import Desk
+
+
+@pytest.fixture(scope="module")
+def desk(request: pytest.FixtureRequest) -> t.Iterator[Desk]:
+    """The lab is up and untouched; ``PROFILE`` of the module chooses its data."""
+    folder = Path(tempfile.mkdtemp(prefix="emailai-e2e-"))
+    folder.chmod(0o755)
+    place = Desk(folder / "lab", getattr(request.module, "PROFILE", "clean"))
+    try:
+        place.lab("up")
+        yield place
+    finally:
+        place.lab("load", "stop")
+        place.lab("down")
+        shutil.rmtree(folder, ignore_errors=True)

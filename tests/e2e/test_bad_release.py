@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A release that answers one request in ten with an error gets no further than its first server."""
+
+from __future__ import annotations
+
+import pytest
+
+from e2e.desk import Desk
+from lab import load
+from lab.migration import lost
+
+pytestmark = pytest.mark.always
+
+
+def test_a_bad_release_is_stopped_at_the_first_server_and_taken_back(desk: Desk) -> None:
+    desk.lab("artifact", "v2.0.1-bad", "--fault", "error_rate=0.1")
+    desk.lab("load", "start")
+    try:
+        run = desk.play(
+            "migrate.yml", migration_release_after="v2.0.1-bad", app_soak_seconds=8, gate_minimum_requests=100
+        )
+    finally:
+        desk.lab("load", "stop")
+    run.must_fail("Cannot deploy v2.0.1-bad", "Every server is back on v1.9.0")
+    assert set(desk.releases().values()) == {"v1.9.0"}
+    # The later batches did not begin: no other server has as much as unpacked the bad release.
+    unpacked = [
+        host for host in desk.releases() if (desk.layout.host(host) / "releases" / "v2.0.1-bad").exists()
+    ]
+    assert unpacked == ["app-1"]
+    # What failed is what the bad release itself answered; nothing was lost on the way in or back.
+    assert {failure.get("release") for failure in load.failures(desk.layout)} <= {"v2.0.1-bad"}
+    assert lost(desk.layout) == []
+    assert desk.value("SELECT state FROM emailai_migration.run") == "failed"
+
+
+def test_the_right_release_then_goes_in(desk: Desk) -> None:
+    """The failed pair of releases is taken back first, as its sentence says."""
+    desk.play("playbooks/roll_back.yml", migration_release_after="v2.0.1-bad").must_succeed()
+    desk.lab("load", "start")
+    try:
+        # Whoever signed up on the bad release and left it behind has left an empty organization.
+        desk.play("migrate.yml", migration_acknowledged_findings={"owners": "tester"}).must_succeed()
+    finally:
+        desk.lab("load", "stop")
+    assert set(desk.releases().values()) == {"v2.0.0-orgs"}
+    assert lost(desk.layout) == []
