@@ -12,12 +12,16 @@ from check.leftovers import find_leftovers
 
 def test_a_process_in_our_folder_is_found(tmp_path: Path) -> None:
     ours = subprocess.Popen(
-        [sys.executable, "-c", "import time; time.sleep(60)"], cwd=tmp_path, start_new_session=True
-    )
+        [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"],
+        cwd=tmp_path, start_new_session=True, stdout=subprocess.PIPE,
+    )  # fmt: skip
     try:
+        # Just after exec a process has no command line yet; its first word proves that it has one.
+        assert ours.stdout is not None
+        assert ours.stdout.readline() == b"\n"
         assert ours.pid in find_leftovers(marks=(f"{tmp_path}/",))
         assert ours.pid not in find_leftovers(marks=(f"{tmp_path}/elsewhere/",))
     finally:
         ours.kill()
-        ours.wait(10)
+        ours.communicate(timeout=10)
     assert ours.pid not in find_leftovers(marks=(f"{tmp_path}/",))
