@@ -23,6 +23,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._tenancy.fingerp
     differences,
     fingerprint,
 )
+from lab.ground import wait_until
 
 STATE = """
 SELECT 'o', o::text FROM "Organization" o UNION ALL SELECT 'm', m::text FROM "OrganizationMember" m
@@ -397,6 +398,34 @@ def test_back_and_forth_gives_identical_rows(database: Database) -> None:
         assert differences(before, fingerprint(connection, model.load("runbook", None))) == []
     database.call("org_migration")
     assert database.rows(STATE) == first
+
+
+def test_a_row_that_changes_hands_while_links_are_taken_back_keeps_none(database: Database) -> None:
+    """The application goes on relinking; a link left behind would stand in the way of the withdrawal."""
+    expanded(database, users=20, accounts=40, premiums=2)
+    database.call("org_migration")
+    account, owner = database.rows('SELECT id, "userId" FROM "EmailAccount" ORDER BY id DESC LIMIT 1')[0]
+    busy = database.connect()
+    busy.autocommit = False
+    with busy.cursor() as cursor:
+        cursor.execute('SELECT 1 FROM "EmailAccount" WHERE id = %s FOR UPDATE', (account,))
+        started = database.call("org_migration", state="unlinked", wait_seconds=0.2)
+        wait_until(
+            lambda: database.one('SELECT count("organizationId") FROM "EmailAccount"') == 1,
+            20,
+            "the rest to be unlinked",
+        )
+        cursor.execute(
+            'UPDATE "EmailAccount" SET "userId" = (SELECT min(id) FROM users WHERE id <> %s) WHERE id = %s',
+            (owner, account),
+        )
+        cursor.execute("INSERT INTO users VALUES ('late', 'l@x.org', 'Late', now(), now())")
+    busy.commit()
+    busy.close()
+    ended = database.call("org_migration", state="unlinked", follow=started["job"])
+    assert ended["finished"], ended
+    assert database.one('SELECT count("organizationId") FROM "EmailAccount"') == 0
+    assert database.one('SELECT count(*) FROM "Organization"') == 20, "a sign-up on the way back made one"
 
 
 def test_a_fingerprint_sees_one_changed_value(database: Database) -> None:

@@ -240,7 +240,7 @@ def install(
             continue
         statements = []
         if trigger.function not in functions:
-            statements.append(_function(trigger))
+            statements.append(_function(trigger.function, trigger.body))
             functions.add(trigger.function)
         if now == "absent":
             statements.append(trigger.create)
@@ -253,14 +253,14 @@ def install(
     return done
 
 
-def _function(trigger: Trigger) -> Composable:
+def _function(name: str, body: str) -> Composable:
     # SECURITY DEFINER: the application's role needs no right on the new tables
     # for its sign-ups to go on working.
     return compose(
         "CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER"
         " SET search_path = pg_catalog, pg_temp AS {body}",
-        name=("emailai_migration", trigger.function),
-        body=value(trigger.body),
+        name=("emailai_migration", name),
+        body=value(body),
     )
 
 
@@ -268,6 +268,44 @@ def _enable(model: Model, trigger: Trigger) -> Composable:
     return compose(
         "ALTER TABLE {table} ENABLE TRIGGER {name}", table=model.at(trigger.table), name=trigger.name
     )
+
+
+def release(connection: Connection, target: Target, model: Model, patience: ddl.Patience) -> None:
+    """Let the standing triggers create and link nothing more, and free a row whose owner changes.
+
+    Were they simply dropped, a row that changes hands before it is unlinked would keep the
+    organization of its former owner, and nobody could tell that link from a deliberate one.
+    Replacing a function locks no table.
+    """
+    standing = state(connection, model)
+    connection.rollback()
+    bodies = {"sync_users": "BEGIN RETURN NULL; END"}
+    for number, link in enumerate(model.links):
+        body = compose(
+            """
+            BEGIN
+                IF TG_OP = 'UPDATE' THEN
+                    IF NEW.{link} = {home} THEN
+                        NEW.{link} := NULL;
+                    END IF;
+                END IF;
+                RETURN NEW;
+            END
+            """,
+            link=link.organization,
+            home=sql.organization_of(compose("OLD.{owner}", owner=link.owner)),
+        )
+        bodies[f"sync_link_{number}"] = text_of(connection, body)
+    standing_functions = {
+        trigger.function
+        for trigger in triggers(connection, model)
+        if standing[trigger.table, trigger.name] != "absent"
+    }
+    connection.rollback()
+    for function in sorted(standing_functions):
+        ddl.change(
+            connection, target, f"function {function}", [_function(function, bodies[function])], patience
+        )
 
 
 def remove(connection: Connection, target: Target, model: Model, patience: ddl.Patience) -> list[str]:

@@ -1,6 +1,6 @@
 # Copyright (c) emailai.migration contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The way back of the data step: triggers off, our links taken back, unused organizations removed."""
+"""The way back of the data step: our links taken back, triggers off, unused organizations removed."""
 
 from __future__ import annotations
 
@@ -112,14 +112,20 @@ def unlink(engine: Engine) -> dict[str, t.Any]:
     _refuse_cascades(connection, model, settings.keep_organizations)
     works = _works(connection, model)
     with Heart(engine.target, engine.epoch):
-        engine.display.enter("taking the sync triggers down")
-        dropped = sync.remove(connection, engine.target, model, settings.patience)
+        engine.display.enter("releasing the sync triggers")
+        sync.release(connection, engine.target, model, settings.patience)
         before = _totals(connection, model)
         engine.display.begin({work.name: before[work.link.name] for work in works}, {})
         unlinked = {}
         for work in works:
             engine.display.enter(f"unlinking {work.link.name}")
-            unlinked[work.link.name] = _all_of(engine, work, before[work.link.name])
+            unlinked[work.link.name] = engine.walk(work, before[work.link.name]).changed
+        # What fired before the release may still commit a link.
+        engine.wait_for_horizon()
+        for work in works:
+            unlinked[work.link.name] += _rest_of(engine, work)
+        engine.display.enter("taking the sync triggers down")
+        dropped = sync.remove(connection, engine.target, model, settings.patience)
         removed, kept = _organizations(engine)
     after = _totals(connection, model)
     _forget(engine, works)
@@ -146,8 +152,7 @@ def _works(connection: Connection, model: Model) -> list[Unlinking]:
     return [Unlinking(model, link) for link in model.links if link.organization in tables[link.table].columns]
 
 
-def _all_of(engine: Engine, work: Unlinking, total: int) -> int:
-    position = engine.walk(work, total)
+def _rest_of(engine: Engine, work: Unlinking) -> int:
     settled, left = engine.settle(work)
     if left:
         raise MigrationError(
@@ -157,7 +162,7 @@ def _all_of(engine: Engine, work: Unlinking, total: int) -> int:
             "Run the same command again",
             kind="inconclusive",
         )
-    return position.changed + settled
+    return settled
 
 
 def _totals(connection: Connection, model: Model) -> dict[str, int]:
