@@ -36,6 +36,13 @@ attributes:
   idempotent:
     support: full
 options:
+  owner_url:
+    description:
+      - The same database with the role that owns the tables, for what only an owner may do. That is to make
+        and drop triggers and indexes and to collect statistics. Everything else is done with the rights of
+        O(login_url).
+      - Not set means that O(login_url) names the owner.
+    type: str
   state:
     description:
       - V(moved) does the whole data migration.
@@ -114,12 +121,14 @@ EXAMPLES = r"""
 
 - name: Move the data
   emailai.migration.org_migration:
-    login_url: "{{ migration_owner_url }}"
+    login_url: "{{ migration_writer_url }}"
+    owner_url: "{{ migration_owner_url }}"
     state: moved
 
 - name: Take the links back
   emailai.migration.org_migration:
-    login_url: "{{ migration_owner_url }}"
+    login_url: "{{ migration_writer_url }}"
+    owner_url: "{{ migration_owner_url }}"
     state: unlinked
 """
 
@@ -182,7 +191,10 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.emailai.migration.plugins.module_utils._answer import answer
-from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import target_from
+from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import (
+    owner_of,
+    target_from,
+)
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.ddl import Patience
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy import model as models
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy import preview, worker
@@ -204,7 +216,9 @@ def run(params: dict[str, t.Any], is_check: bool) -> dict[str, t.Any]:
         keep_organizations=params["keep_organizations"],
     )
     model = models.load(params["preset"], params["map"])
-    job = worker.Job(target_from(params), model, settings, params["state"])
+    target = target_from(params)
+    maker = owner_of(target, params["owner_url"])
+    job = worker.Job(target, maker, model, settings, params["state"])
     if is_check:
         return preview.preview(job, params["cost"])
     name = params["follow"] or worker.start_or_attach(job)
@@ -216,6 +230,7 @@ def main() -> None:
         argument_spec=dict(
             MODEL_OPTIONS,
             **PATIENCE_OPTIONS,
+            owner_url={"type": "str", "no_log": True},
             state={"type": "str", "default": "moved", "choices": ["moved", "swept", "unlinked"]},
             grace_seconds={"type": "int", "default": 60},
             batch_rows={"type": "int", "default": 1000},

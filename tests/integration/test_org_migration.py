@@ -335,6 +335,34 @@ def test_a_second_call_attaches_and_another_state_is_refused(database: Database)
     assert ended["created"]["users"] == 400
 
 
+def test_the_writer_writes_rows_and_the_owner_makes_triggers(postgres: t.Any, tmp_path: Path) -> None:
+    """The writer needs no more than rows: neither CREATE nor a table of its own."""
+    owner, writer = postgres.new_role("owner_of_tables"), postgres.new_role("writer_of_rows")
+    made = postgres.new_database(owner.user)
+    database = Database(made, tmp_path)
+    database.build()
+    database.rows(f"GRANT SELECT, UPDATE ON ALL TABLES IN SCHEMA public TO {writer.user}")
+    expanded(database, users=30, accounts=60, premiums=5)
+    database.rows(
+        f"""CREATE FUNCTION only_the_writer() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN IF session_user <> '{writer.user}' THEN RAISE 'written by %', session_user; END IF;
+            RETURN NEW; END $$;
+            CREATE TRIGGER only_the_writer BEFORE UPDATE ON "EmailAccount" FOR EACH ROW
+            EXECUTE FUNCTION only_the_writer()"""
+    )
+    rights = {
+        "login_user": writer.user,
+        "login_password": writer.password,
+        "owner_url": f"postgresql://{made.user}:{made.password}@{made.host}:{made.port}/other",
+    }
+    moved = database.call("org_migration", **rights)
+    assert not moved["failed"], moved["msg"]
+    assert moved["created"] == {"users": 30, "accounts": 60, "premiums": 5}
+    assert wrong(database) == []
+    assert database.call("org_migration", state="unlinked", **rights)["unlinked"]["accounts"] == 60
+    assert database.one("SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'emailai%%'", ()) == 0
+
+
 def test_the_way_back_takes_the_place_of_the_way_forth(database: Database) -> None:
     expanded(database, users=400, accounts=800, premiums=10)
     database.rows("INSERT INTO emailai_migration.control (wanted, batch_rows, pace) VALUES ('run', 50, 0.02)")

@@ -136,6 +136,11 @@ def target_from(params: t.Mapping[str, t.Any]) -> Target:
     return target
 
 
+def owner_of(target: Target, url: str | None) -> Target:
+    """The same database through the role of ``url``; ``target`` itself without one."""
+    return parse_url(url).for_database(target.dbname) if url else target
+
+
 def connect(target: Target, purpose: str, autocommit: bool = False, timeout_seconds: int = 10) -> Connection:
     """Open a session with our settings; ``purpose`` is what the server's views show of us.
 

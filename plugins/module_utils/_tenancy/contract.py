@@ -7,9 +7,16 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
 from ansible_collections.emailai.migration.plugins.module_utils._postgres import catalog, ddl
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.names import object_name
-from ansible_collections.emailai.migration.plugins.module_utils._postgres.statement import compose, row, value
+from ansible_collections.emailai.migration.plugins.module_utils._postgres.statement import (
+    compose,
+    join,
+    row,
+    rows,
+    value,
+)
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy import schema, stage, sync
 
 if t.TYPE_CHECKING:
@@ -17,6 +24,10 @@ if t.TYPE_CHECKING:
     from psycopg2.sql import Composable
 
     from ansible_collections.emailai.migration.plugins.module_utils._tenancy.model import Link, Model
+
+SESSIONS_SHOWN: t.Final = 5
+# How the sessions of this collection are named.
+OURS: t.Final = "emailai.migration"
 
 
 @dataclass(frozen=True)
@@ -78,9 +89,11 @@ def _close(model: Model, link: Link) -> tuple[Composable, ...]:
     )
 
 
-def contract(builder: schema.Builder, is_check: bool) -> schema.Outcome:
+def contract(builder: schema.Builder, is_check: bool, other_clients: t.Sequence[str] = ()) -> schema.Outcome:
     connection, model = builder.connection, builder.model
     acts, left = plan(connection, model)
+    if acts:
+        _refuse_old_releases(connection, model, other_clients)
     connection.rollback()
     outcome = schema.Outcome(
         changed=bool(acts),
@@ -98,6 +111,45 @@ def contract(builder: schema.Builder, is_check: bool) -> schema.Outcome:
         stage.note(connection, builder.run_id, "contracted", one.thing)
         connection.commit()
     return outcome
+
+
+def _refuse_old_releases(connection: Connection, model: Model, other_clients: t.Sequence[str]) -> None:
+    """Whoever is connected without the mark writes rows that only the triggers link.
+
+    A plain role sees of the others' sessions their names, but neither kind nor address.
+    """
+    known = (OURS, model.release_mark, *other_clients)
+    found = rows(
+        connection,
+        compose(
+            "SELECT format('%s (%s, pid %s%s)', coalesce(nullif(application_name, ''), 'unnamed'), usename,"
+            " pid, to_char(backend_start AT TIME ZONE 'UTC', ', since YYYY-MM-DD HH24:MI:SS UTC'))"
+            " FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND coalesce(backend_type, 'client backend') = 'client backend' AND NOT ({known})"
+            " ORDER BY application_name, pid",
+            known=join(
+                [
+                    compose("starts_with(coalesce(application_name, ''), {name})", name=value(name))
+                    for name in known
+                ],
+                " OR ",
+            ),
+        ),
+    )
+    if not found:
+        return
+    connection.rollback()
+    shown = "; ".join(text for (text,) in found[:SESSIONS_SHOWN])
+    rest = f" and {len(found) - SESSIONS_SHOWN} more" if len(found) > SESSIONS_SHOWN else ""
+    raise MigrationError(
+        "contract",
+        "the schema",
+        f"{len(found)} sessions without the mark {model.release_mark} of the new release are connected:"
+        f" {shown}{rest}",
+        "Bring every server to the new release and end what is left; a client that is no release is named in"
+        " tenancy_other_clients",
+        sessions=[text for (text,) in found],
+    )
 
 
 def _due(connection: Connection, model: Model, act: Act) -> tuple[Composable, ...]:

@@ -65,12 +65,22 @@ class Settings:
 
 
 class Engine:
-    """One worker on one database. Not thread safe; the heartbeat has a session of its own."""
+    """One worker on one database. Not thread safe; the heartbeat has a session of its own.
+
+    Rows are written as the role of ``target``; ``maker`` owns the tables and makes what only their owner may.
+    """
 
     def __init__(
-        self, target: Target, model: Model, settings: Settings, epoch: int, display: progress.Display
+        self,
+        target: Target,
+        maker: Target,
+        model: Model,
+        settings: Settings,
+        epoch: int,
+        display: progress.Display,
     ) -> None:
         self.target = target
+        self.maker = maker
         self.model = model
         self.settings = settings
         self.epoch = epoch
@@ -213,9 +223,9 @@ class Engine:
 
     # -- the world around -----------------------------------------------------
 
-    def fence(self) -> None:
+    def fence(self, connection: Connection | None = None) -> None:
         """In the transaction at hand: fail if somebody else has taken the work over."""
-        with self.connection.cursor() as cursor:
+        with (connection or self.connection).cursor() as cursor:
             lease.extend(cursor, LEASE, self.epoch)
 
     def fenced_commit(self) -> None:

@@ -8,10 +8,13 @@ import time
 import typing as t
 
 from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
+from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import session
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.statement import (
     compose,
+    row,
     rows,
     run,
+    value,
     values,
 )
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy import (
@@ -73,12 +76,11 @@ def taken_slugs(connection: Connection, model: Model, keys: t.Sequence[str]) -> 
 
 def move(engine: Engine) -> dict[str, t.Any]:
     begun = time.monotonic()
-    connection, model, settings = engine.connection, engine.model, engine.settings
-    stage.begin(connection, stage.DATA)
+    stage.begin(engine.connection, stage.DATA)
     try:
         with Heart(engine.target, engine.epoch):
             engine.display.enter("installing the sync triggers")
-            installed = sync.install(connection, engine.target, model, settings.patience, engine.fence)
+            installed = _install(engine)
             positions = _passes(engine)
             swept = sweep(engine)
             indexes = _indexes(engine)
@@ -86,6 +88,44 @@ def move(engine: Engine) -> dict[str, t.Any]:
     except MigrationError as exc:
         _note_failure(engine, str(exc), exc.facts.get("kind"))
         raise
+
+
+def _install(engine: Engine) -> list[str]:
+    model, patience = engine.model, engine.settings.patience
+    with session(engine.maker, "triggers") as owner:
+        _let_in(owner, engine)
+        return sync.install(owner, engine.maker, model, patience, lambda: engine.fence(owner))
+
+
+def _let_in(owner: Connection, engine: Engine) -> None:
+    """Let the role that writes fill the new tables: on the application's own it may only update."""
+    model, role = engine.model, engine.target.user
+    tables = [
+        table
+        for table in (model.organizations.table, model.members.table)
+        if not all(
+            row(
+                owner,
+                compose(
+                    "SELECT has_table_privilege({role}, c.oid, {right}) FROM pg_class c JOIN pg_namespace n"
+                    " ON n.oid = c.relnamespace WHERE n.nspname = {schema} AND c.relname = {table}",
+                    role=value(role),
+                    right=value(right),
+                    schema=value(model.schema),
+                    table=value(table),
+                ),
+            )[0]
+            for right in ("SELECT", "INSERT", "UPDATE", "DELETE")
+        )
+    ]
+    for table in tables:
+        run(
+            owner,
+            compose(
+                "GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {role}", table=model.at(table), role=role
+            ),
+        )
+    owner.commit()
 
 
 def _note_failure(engine: Engine, sentence: str, kind: t.Any) -> None:
@@ -112,14 +152,16 @@ def _passes(engine: Engine) -> dict[str, progress.Position]:
         positions[task.name] = engine.walk(task, totals[task.name])
         if task.link is None:
             # The passes that follow look memberships up: fresh tables have no statistics.
-            analyze(connection, model, [model.organizations.table, model.members.table])
+            with session(engine.maker, "statistics") as owner:
+                analyze(owner, model, [model.organizations.table, model.members.table])
     return positions
 
 
-def analyze(connection: Connection, model: Model, tables: t.Sequence[str]) -> None:
+def analyze(owner: Connection, model: Model, tables: t.Sequence[str]) -> None:
+    """As the owner: for anybody else the server skips the table with a mere warning."""
     for table in tables:
-        run(connection, compose("ANALYZE {table}", table=model.at(table)))
-        connection.commit()
+        run(owner, compose("ANALYZE {table}", table=model.at(table)))
+        owner.commit()
 
 
 def sweep(engine: Engine) -> dict[str, int]:
@@ -216,16 +258,15 @@ def _indexes(engine: Engine) -> list[str]:
     connection, model = engine.connection, engine.model
     plan = schema.compared(connection, model, with_indexes=True)
     connection.rollback()
-    builder = schema.Builder(
-        connection, engine.target, model, engine.settings.run_id, engine.settings.patience
-    )
     done = []
-    for step in plan.steps:
-        if isinstance(step.wanted, wanted.NewIndex):
-            engine.fenced_commit()
-            schema.build_index(builder, step.wanted, step.act == "rebuild")
-            done.append(step.wanted.name)
-    analyze(connection, model, model.tables)
+    with session(engine.maker, "indexes") as owner:
+        builder = schema.Builder(owner, engine.maker, model, engine.settings.run_id, engine.settings.patience)
+        for step in plan.steps:
+            if isinstance(step.wanted, wanted.NewIndex):
+                engine.fenced_commit()
+                schema.build_index(builder, step.wanted, step.act == "rebuild")
+                done.append(step.wanted.name)
+        analyze(owner, model, model.tables)
     return done
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
 from ansible_collections.emailai.migration.plugins.module_utils._postgres import catalog
+from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import session
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.statement import (
     compose,
     raw,
@@ -113,7 +114,8 @@ def unlink(engine: Engine) -> dict[str, t.Any]:
     works = _works(connection, model)
     with Heart(engine.target, engine.epoch):
         engine.display.enter("releasing the sync triggers")
-        sync.release(connection, engine.target, model, settings.patience)
+        with session(engine.maker, "triggers") as owner:
+            sync.release(owner, engine.maker, model, settings.patience)
         before = _totals(connection, model)
         engine.display.begin({work.name: before[work.link.name] for work in works}, {})
         unlinked = {}
@@ -125,7 +127,8 @@ def unlink(engine: Engine) -> dict[str, t.Any]:
         for work in works:
             unlinked[work.link.name] += _rest_of(engine, work)
         engine.display.enter("taking the sync triggers down")
-        dropped = sync.remove(connection, engine.target, model, settings.patience)
+        with session(engine.maker, "triggers") as owner:
+            dropped = sync.remove(owner, engine.maker, model, settings.patience)
         removed, kept = _organizations(engine)
     after = _totals(connection, model)
     _forget(engine, works)

@@ -34,9 +34,10 @@ NAME: t.Final = "org_migration"
 
 @dataclass(frozen=True)
 class Job:
-    """state: moved, swept or unlinked."""
+    """state: moved, swept or unlinked. Rows are written through ``target``; ``maker`` owns the tables."""
 
     target: Target
+    maker: Target
     model: Model
     settings: Settings
     state: str
@@ -58,14 +59,14 @@ def is_done(connection: Connection, job: Job) -> bool:
 
 def start_or_attach(job: Job) -> str:
     """Gives the name to follow the work by; empty when nothing is to do."""
-    with session(job.target, "move start") as connection:
+    with session(job.maker, "move start") as connection:
         held = _running(connection, job)
         if held:
             return held
         if is_done(connection, job):
             return ""
         connection.rollback()
-        tables.ensure(connection)
+        tables.ensure(connection, writers=[job.target.user] if job.target.user != job.maker.user else [])
         # The way back does not wait for the way forth: it raises the epoch, and the other is fenced.
         seize = job.state == "unlinked" or _is_dead(connection)
         taken = lease.acquire(
@@ -140,7 +141,7 @@ def _work(job: Job, epoch: int, reporter: detached.Reporter) -> dict[str, t.Any]
         )
         connection.commit()
     display = Display(reporter, os.path.join(job.folder, "migration.log"), job.target.dbname)
-    engine = Engine(job.target, job.model, job.settings, epoch, display)
+    engine = Engine(job.target, job.maker, job.model, job.settings, epoch, display)
     try:
         if job.state == "unlinked":
             return unlink.unlink(engine)
