@@ -26,6 +26,8 @@ attributes:
     support: full
     details:
       - Writes nothing at all and also works where the journal's schema does not exist.
+      - What a phase lacks is answered as RV(would_refuse), for a phase before it in the same command
+        would bring it. Nothing comes before O(phase=contract), which fails as it would outside of it.
   diff_mode:
     support: partial
     details:
@@ -162,9 +164,13 @@ options:
     description: Rows in a batch. Not set leaves it as it is.
     type: int
   confirmed_by:
-    description: Name of the person who decided to abort.
+    description: Name of the person who decided to abort, or to open O(phase=contract).
     type: str
     default: ''
+  retention_days:
+    description: For so many days after a run was concluded O(phase=contract) is refused.
+    type: float
+    default: 30
   carried_from:
     description: Name of the database that was replaced, on the same server.
     type: str
@@ -394,6 +400,7 @@ def main() -> None:
             "pace": {"type": "float"},
             "batch_rows": {"type": "int"},
             "confirmed_by": {"type": "str", "default": ""},
+            "retention_days": {"type": "float", "default": states.RETENTION_DAYS},
             "carried_from": {"type": "str", "default": ""},
             "readers": {"type": "list", "elements": "str", "default": []},
             "writers": {"type": "list", "elements": "str", "default": []},

@@ -46,9 +46,9 @@ options:
     type: int
     default: 60
   triggers:
-    description: Whether the sync triggers are meant to be there.
+    description: Whether the sync triggers are meant to be there. V(any) is for while they are taken down.
     type: str
-    choices: ["on", "off"]
+    choices: ["on", "off", "any"]
     default: "on"
   plan:
     description:
@@ -182,7 +182,7 @@ def main() -> None:
             scope={"type": "str", "default": "after", "choices": ["before", "after"]},
             rights={"type": "str", "default": "owner", "choices": ["owner", "writer", "reader"]},
             grace_seconds={"type": "int", "default": 60},
-            triggers={"type": "str", "default": "on", "choices": ["on", "off"]},
+            triggers={"type": "str", "default": "on", "choices": ["on", "off", "any"]},
             plan={"type": "dict", "default": {}},
             known={"type": "dict", "default": {}},
             acknowledged={"type": "dict", "default": {}},

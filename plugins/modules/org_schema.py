@@ -40,10 +40,18 @@ options:
         exist.
       - V(contracted) ends the migration. Sync triggers and their functions are dropped, link columns
         without an empty row become NOT NULL through a validated check, and columns that O(map) lists under
-        C(deprecated) are dropped. Only a backup brings these back.
+        C(deprecated) are dropped. Only a backup brings these back. It refuses, in check mode too, while a
+        session is connected whose C(application_name) lacks C(release_mark) of the map.
     type: str
     choices: [expanded, indexed, withdrawn, contracted]
     default: expanded
+  other_clients:
+    description:
+      - How the C(application_name) of clients begins that are no release of the application, such as a
+        monitor. Their sessions do not hold O(state=contracted) up.
+    type: list
+    elements: str
+    default: []
   lock_timeout_ms:
     description: How long one try waits for a lock.
     type: int
@@ -121,7 +129,7 @@ def run(params: dict[str, t.Any], is_check: bool) -> dict[str, t.Any]:
         if params["state"] == "withdrawn":
             outcome = schema.withdraw(builder, is_check)
         elif params["state"] == "contracted":
-            outcome = contract.contract(builder, is_check)
+            outcome = contract.contract(builder, is_check, params["other_clients"])
         else:
             outcome = schema.ensure(builder, params["state"], is_check)
     return {
@@ -145,6 +153,7 @@ def main() -> None:
                 "default": "expanded",
                 "choices": ["expanded", "indexed", "withdrawn", "contracted"],
             },
+            other_clients={"type": "list", "elements": "str", "default": []},
         ),
         supports_check_mode=True,
     )

@@ -439,6 +439,35 @@ def test_an_unknown_kind_is_refused(ada: Operator) -> None:
         ada.call("recorded", kind="rumour", name="x")
 
 
+# -- contract ---------------------------------------------------------------------------
+
+
+def test_contract_waits_takes_a_name_and_writes_nothing_before(ada: Operator) -> None:
+    ada.do(*states.FORWARD)
+    before = everything(ada.target)
+    for check_mode in (True, False):
+        with pytest.raises(MigrationError, match="the way back is kept for 30 days"):
+            ada.open("contract", check_mode=check_mode, confirmed_by="Cleo")
+    change(ada.target, "UPDATE emailai_migration.run SET finished_at = finished_at - interval '29.99 days'")
+    with pytest.raises(MigrationError, match="the way back is kept for 30 days"):
+        ada.open("contract", confirmed_by="Cleo")
+    change(ada.target, "UPDATE emailai_migration.run SET finished_at = finished_at - interval '0.01 days'")
+    for check_mode in (True, False):
+        with pytest.raises(MigrationError, match="nobody confirmed it by name"):
+            ada.open("contract", check_mode=check_mode)
+    after = everything(ada.target)
+    assert {name: found for name, found in after.items() if name != "run"} == {
+        name: found for name, found in before.items() if name != "run"
+    }
+    assert ada.open("contract", check_mode=True, confirmed_by="Cleo")["proceed"]
+    assert ada.open("contract", confirmed_by="Cleo")["proceed"]
+    assert rows(ada.target, "SELECT count(*) FROM emailai_migration.event WHERE message LIKE '%by Cleo'") == [
+        (1,)
+    ]
+    assert ada.close("contract")["run_state"] == "contracted"
+    assert not ada.open("contract")["proceed"]
+
+
 # -- pause, resume, abort -----------------------------------------------------------
 
 

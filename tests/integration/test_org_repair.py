@@ -127,22 +127,3 @@ def test_an_unknown_user_is_said_so(database: Database) -> None:
     answer = database.call("org_repair", case="no_access", email="nobody@example.com")
     assert answer["failed"]
     assert "0 users have that e-mail address" in answer["msg"]
-
-
-def test_contract_four_times(database: Database) -> None:
-    database.rows("""INSERT INTO "Premium" (id, "updatedAt") VALUES ('ownerless', now())""")
-    names: dict[str, t.Any] = {"deprecated": [{"table": "Premium", "column": "userId"}]}
-    looked = database.call("org_schema", check=True, state="contracted", map=names)
-    assert looked["changed"]
-    assert "Premium.organizationId stays nullable: 1 rows" in looked["warnings_found"][0]
-    done = database.call("org_schema", state="contracted", map=names)
-    assert [one["object"] for one in done["objects"]] == [
-        "sync triggers and their functions",
-        "column EmailAccount.organizationId",
-        "column Premium.userId",
-    ]
-    assert database.one("""SELECT attnotnull FROM pg_attribute WHERE attname = 'organizationId'
-                             AND attrelid = '"EmailAccount"'::regclass""")  # fmt: skip
-    assert database.one("SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'emailai%%'", ()) == 0
-    for check in (True, False):
-        assert not database.call("org_schema", check=check, state="contracted", map=names)["changed"]

@@ -61,11 +61,16 @@ def open_phase(connection: Connection, caller: hold.Caller, asked: Asked) -> Ans
 
 
 def predict_open(connection: Connection, caller: hold.Caller, asked: Asked) -> Answer:
-    """What opening would do. What a phase builds on does not stop it here: that would run first."""
+    """What opening would do. What a phase builds on does not stop it here: that would run first.
+
+    Nothing runs before contract in the same command, so it is refused here as well.
+    """
     known = run.read(connection)
     try:
         found = answer(decide.open_phase(known, asked))
     except MigrationError as exc:
+        if asked.phase == "contract":
+            raise
         latest = known.latest(asked.pair)
         number = latest.number if latest else 1
         run_id = latest.id if latest else states.run_name(asked.pair.before, asked.pair.after, number)
@@ -162,7 +167,8 @@ def _write_opened(
             decision.run_id,
             asked.phase,
             "resumed" if is_resumed else "opened",
-            f"{asked.phase} {'resumed' if is_resumed else 'opened'} by {caller.owner} on {caller.host}",
+            f"{asked.phase} {'resumed' if is_resumed else 'opened'} by {caller.owner} on {caller.host}"
+            + (f", confirmed by {asked.confirmed_by}" if asked.confirmed_by else ""),
             {"epoch": held.epoch, "without": list(asked.without), "scope": asked.scope},
         )
     connection.commit()

@@ -112,6 +112,8 @@ def _open(
         None if options["requires"] is None else tuple(options["requires"]),
         options["again"],
         options["scope"],
+        options["retention_days"],
+        options["confirmed_by"],
     )
     if check_mode:
         return acts.predict_open(connection, caller, asked)

@@ -21,7 +21,10 @@ from ansible_collections.emailai.migration.plugins.module_utils._journal.view im
 
 @dataclass(frozen=True)
 class Asked:
-    """A phase to open. ``without`` are phases this run goes without; ``again`` does a completed one again."""
+    """A phase to open. ``without`` are phases this run goes without; ``again`` does a completed one again.
+
+    ``retention_days`` and ``confirmed_by`` are asked of contract alone.
+    """
 
     phase: str
     pair: Pair
@@ -29,6 +32,8 @@ class Asked:
     requires: tuple[str, ...] | None = None
     again: bool = False
     scope: str = ""
+    retention_days: float = states.RETENTION_DAYS
+    confirmed_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -153,6 +158,7 @@ def _open_forward(view: View, asked: Asked) -> Decision:
     row = view.phase(run.id, asked.phase)
     if run.is_finished:
         return _done(run, row, asked, f"run {run.id} concluded at {_when(run.finished_at)}")
+    _refuse_half_way_back(view, run, asked)
     if row is not None and row.state == "completed":
         return _done(
             run, row, asked, f"{asked.phase} of run {run.id} was completed at {_when(row.finished_at)}"
@@ -198,7 +204,42 @@ def _open_contract(view: View, asked: Asked) -> Decision:
             f"run {run.id} is {run.state}, not concluded" if run else "no run was ever begun here",
             "Finish the migration first: playbooks/migrate.yml",
         )
+    _refuse_early(view, run, asked)
+    _refuse_unconfirmed(run, asked)
     return _proceed(run, view.phase(run.id, "contract"), run.state)
+
+
+def _refuse_early(view: View, run: Run, asked: Asked) -> None:
+    """Contract ends the way back, so the way back is kept for as long as was promised."""
+    days = datetime.timedelta(days=asked.retention_days)
+    if run.finished_at is None or view.now is None:
+        due, when = "", _when(run.finished_at)
+    elif view.now >= run.finished_at + days:
+        return
+    else:
+        due, when = f" on {moment(run.finished_at + days)} at the earliest", moment(run.finished_at)
+    raise MigrationError(
+        "open",
+        f"contract of run {run.id}",
+        f"it was concluded at {when} (begun by {run.owner} on {run.host}), and the way back is kept for"
+        f" {asked.retention_days:g} days",
+        f"Give the same command{due or ' once its end is known'}",
+        kind="person",
+        run_id=run.id,
+    )
+
+
+def _refuse_unconfirmed(run: Run, asked: Asked) -> None:
+    if asked.confirmed_by.strip():
+        return
+    raise MigrationError(
+        "open",
+        f"contract of run {run.id}",
+        "there is no way back from it but the backup, and nobody confirmed it by name",
+        """Give the name of whoever decided it: -e '{"migration_confirmations": {"contract": "..."}}'""",
+        kind="person",
+        run_id=run.id,
+    )
 
 
 def _refuse_paused(view: View, asked: Asked) -> None:
@@ -211,6 +252,13 @@ def _refuse_paused(view: View, asked: Asked) -> None:
             "Resume it with playbooks/control.yml -e journal_wanted=run and give the same command again",
             run_id=run.id,
         )
+
+
+def _refuse_half_way_back(view: View, run: Run, asked: Asked) -> None:
+    """What was completed on the way there is taken back in part, so it is no longer done."""
+    row = view.open_phase(run.id)
+    if row is not None and row.name in states.WAYS_BACK:
+        _refuse_open_phase(view, run, asked)
 
 
 def _refuse_open_phase(view: View, run: Run, asked: Asked) -> None:

@@ -11,9 +11,8 @@ from ansible_collections.emailai.migration.plugins.module_utils._journal import 
 
 Fields = t.Dict[str, t.Any]
 
-# The runbook's next steps that have a date.
+# The runbook's next step that has a date of its own.
 _WATCH_DAYS: t.Final = 7
-_CONTRACT_DAYS: t.Final = 30
 
 _COUNTED: t.Final = {
     "organizations": "Organizations",
@@ -138,7 +137,7 @@ def _next_steps(found: Fields) -> list[str]:
         return noted
     day = found["run"]["finished_at"].date()
     watched = day + datetime.timedelta(days=_WATCH_DAYS)
-    contracted = day + datetime.timedelta(days=_CONTRACT_DAYS)
+    contracted = day + datetime.timedelta(days=states.RETENTION_DAYS)
     return [f"{watched} end of the daily watch", f"{contracted} earliest day of playbooks/contract.yml"]
 
 

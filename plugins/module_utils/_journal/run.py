@@ -32,8 +32,11 @@ def read(connection: Connection) -> View:
         phases: dict[str, list[PhaseRow]] = {}
         for run_id, *columns in cursor.fetchall():
             phases.setdefault(run_id, []).append(PhaseRow(*columns))
+        cursor.execute("SELECT clock_timestamp()")
+        (now,) = t.cast("tuple[t.Any]", cursor.fetchone())
     wanted = control.read(connection)
-    return View(runs, {key: tuple(rows) for key, rows in phases.items()}, wanted.wanted, wanted.changed_by)
+    known = {key: tuple(rows) for key, rows in phases.items()}
+    return View(runs, known, wanted.wanted, wanted.changed_by, now)
 
 
 def lock(connection: Connection) -> None:

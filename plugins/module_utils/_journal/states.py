@@ -89,6 +89,9 @@ WAYS_BACK: t.Final = ("roll_back", "restore")
 PHASES: t.Final[dict[str, Phase]] = {phase.name: phase for phase in (*_FORWARD, *_APART)}
 WORKING: t.Final = tuple(phase.state for phase in _FORWARD)
 
+# How long a concluded run can still be taken back before it may be contracted.
+RETENTION_DAYS: t.Final = 30
+
 # Outside of a phase, between two of them, and while one is being called again.
 BUDGET_SECONDS: t.Final = 30
 

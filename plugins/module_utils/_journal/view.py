@@ -63,6 +63,8 @@ class View:
     phases: t.Mapping[str, tuple[PhaseRow, ...]] = field(default_factory=dict)
     wanted: str = "run"
     wanted_by: str = ""
+    # What the database's clock said while it was read.
+    now: datetime.datetime | None = None
 
     def latest(self, pair: Pair) -> Run | None:
         return max((run for run in self.runs if run.is_of(pair)), key=lambda run: run.number, default=None)

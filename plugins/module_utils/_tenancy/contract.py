@@ -123,7 +123,8 @@ def _refuse_old_releases(connection: Connection, model: Model, other_clients: t.
         connection,
         compose(
             "SELECT format('%s (%s, pid %s%s)', coalesce(nullif(application_name, ''), 'unnamed'), usename,"
-            " pid, to_char(backend_start AT TIME ZONE 'UTC', ', since YYYY-MM-DD HH24:MI:SS UTC'))"
+            " pid, ', since ' || to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')"
+            " || ' UTC')"
             " FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
             " AND coalesce(backend_type, 'client backend') = 'client backend' AND NOT ({known})"
             " ORDER BY application_name, pid",

@@ -171,10 +171,48 @@ def test_a_repair_fits_everywhere_and_holds_nobody_up() -> None:
     assert opened(a_view(a_run("moving"), *through("prepare", "expand", "move"), failed), "verify").proceed
 
 
+@pytest.mark.parametrize("state", ["failed", "in_progress"])
+@pytest.mark.parametrize("way", states.WAYS_BACK)
+def test_nothing_is_done_already_while_the_way_back_is_not_finished(state: str, way: str) -> None:
+    """A fleet on the old release must not hear that there is nothing to do."""
+    rows = (*through(*states.FORWARD), a_row(way, state, 60))
+    view = a_view(a_run("failed" if state == "failed" else "rolling_back"), *rows)
+    for phase in states.FORWARD:
+        assert f"Run playbooks/{way}.yml again first" in refusal(view, phase)
+    assert opened(view, way).proceed
+
+
+def later(days: float) -> View:
+    """A concluded run, so many days after its end."""
+    return dataclasses.replace(a_view(a_run("concluded")), now=NOON + datetime.timedelta(days=days))
+
+
 def test_contract_follows_conclude_and_nothing_else() -> None:
     assert "is moving, not concluded" in refusal(a_view(a_run("moving")), "contract")
-    assert opened(a_view(a_run("concluded")), "contract").run_state == "concluded"
+    assert opened(later(30), "contract", confirmed_by="Cleo").run_state == "concluded"
     assert not opened(a_view(a_run("contracted")), "contract").proceed
+
+
+@pytest.mark.parametrize(("days", "retention"), [(0, 30), (29.999, 30), (0, 0.001)])
+def test_contract_waits_for_as_long_as_the_way_back_is_kept(days: float, retention: float) -> None:
+    said = refusal(later(days), "contract", retention_days=retention, confirmed_by="Cleo")
+    assert "concluded at 2026-03-02 12:00:00 UTC (begun by ada on lap)" in said
+    assert f"kept for {retention:g} days" in said
+    assert ("on 2026-04-01 12:00:00 UTC at the earliest" in said) == (retention == 30)
+
+
+def test_an_unknown_end_or_clock_is_no_end_of_the_wait() -> None:
+    unknown = dataclasses.replace(a_run("concluded"), finished_at=None)
+    view = dataclasses.replace(a_view(unknown), now=NOON + datetime.timedelta(days=400))
+    assert "an unknown time" in refusal(view, "contract", confirmed_by="Cleo")
+    assert "is kept for 30 days" in refusal(a_view(a_run("concluded")), "contract", confirmed_by="Cleo")
+
+
+def test_contract_takes_a_name() -> None:
+    for nobody in ("", "  "):
+        said = refusal(later(31), "contract", confirmed_by=nobody)
+        assert "no way back from it but the backup, and nobody confirmed it by name" in said
+        assert '"contract": "..."' in said
 
 
 @pytest.mark.parametrize(
