@@ -92,15 +92,14 @@ class Desk:
         return done.stdout
 
     def start(
-        self, playbook: str, *words: str, limit: str = "prod", **variables: t.Any
+        self, playbook: str, *words: str, limit: t.Optional[str] = "prod", **variables: t.Any
     ) -> subprocess.Popen[str]:
         """Begin a playbook and do not wait; its output is a pipe."""
         extra = ["-e", json.dumps({"journal_owner": "tester", **variables})]
         command = [
             str(Path(sys.executable).parent / "ansible-playbook"),
             playbook,
-            "-l",
-            limit,
+            *(["-l", limit] if limit is not None else []),
             *words,
             *extra,
         ]
@@ -110,7 +109,7 @@ class Desk:
         )  # fmt: skip
 
     def play(
-        self, playbook: str, *words: str, limit: str = "prod", timeout: float = 600, **variables: t.Any
+        self, playbook: str, *words: str, limit: t.Optional[str] = "prod", timeout: float = 600, **variables: t.Any
     ) -> Run:
         began = time.monotonic()
         process = self.start(playbook, *words, limit=limit, **variables)

@@ -31,7 +31,18 @@ TASK_KEYS = {
 }
 
 PHASES = ["prepare", "back_up", "rehearse", "expand", "move", "verify", "deploy", "watch", "conclude"]
-OTHERS = ["roll_back", "restore", "repair", "control", "status", "announce", "contract", "lab_up", "lab_down"]
+OTHERS = [
+    "guard",
+    "roll_back",
+    "restore",
+    "repair",
+    "control",
+    "status",
+    "announce",
+    "contract",
+    "lab_up",
+    "lab_down",
+]
 
 each_playbook = pytest.mark.parametrize("name", sorted(PLAYBOOKS))
 
@@ -77,6 +88,20 @@ def test_a_playbook_enters_by_doors_that_exist(name: str) -> None:
         if door not in DOORS.get(role, set())
     ]
     assert missing == []
+
+
+# These only read, or know no side; migrate is made of phases that look themselves.
+UNGUARDED = {"guard.yml", "lab_down.yml", "lab_up.yml", "migrate.yml", "status.yml"}
+
+
+@pytest.mark.parametrize("name", sorted(set(PLAYBOOKS) - UNGUARDED))
+def test_a_playbook_that_acts_looks_at_the_side_first(name: str) -> None:
+    """Before any host is asked; and every kind of host that a play of it works on must be there in whole."""
+    guard, *plays = PLAYBOOKS[name]
+    assert guard["ansible.builtin.import_playbook"] == "guard.yml"
+    needs = guard.get("vars", {}).get("journal_needs", ["database"])
+    if name not in ("control.yml", "repair.yml"):
+        assert {play["hosts"] for play in plays} == set(needs)
 
 
 def test_the_step_without_return_stands_alone() -> None:
