@@ -89,6 +89,7 @@ def test_prepare_refuses_before_anything_is_changed(desk: Desk, name: str) -> No
     }
     with case.breaks(desk) if case.breaks else contextlib.nullcontext():
         run = desk.play("playbooks/prepare.yml", **variables).must_fail(*case.words, case.contact)
+    assert run.output.count("FAILED!") == 1, f"it was said more than once:\n{run.output[-6000:]}"
     assert "Traceback" not in run.output
     for secret in desk.layout.secrets()["roles"].values():
         assert secret not in run.output
