@@ -71,6 +71,8 @@ CASES = {
         ("/nowhere/access.log",), LEAD,
         {"gate_providers": [{"kind": "access_log", "path": "/nowhere/access.log"}]},
     ),
+    # Only a rehearsal on a side that serves nobody goes on unwatched.
+    "no metric source": Case(("gate error rates", "no provider"), LEAD, {"gate_providers": []}),
     "an open confirmation": Case(("on_call",), PRODUCT, {"readiness_confirmations": {"team_notified": "x"}}),
     "outside the window": Case(
         ("window",), PRODUCT, {"readiness_window": "us", "readiness_now": "2026-11-25T17:00:00Z"}

@@ -116,7 +116,7 @@ def connections(found: Connections, workers: int, share: float) -> Line:
     return line(
         "free connections",
         "database",
-        f"room for {workers} more",
+        f"room for {workers} more" if workers else "within every limit",
         f"room for {max(0, room[tightest])}: {used} of {most} ({tightest}) are used",
         "pg_settings, pg_roles, pg_stat_database",
         _state(room[tightest] >= workers),

@@ -59,6 +59,13 @@ def test_with_our_workers_no_more_than_the_share_is_used(most: int, used: int, w
         assert used + workers <= most * 0.8
 
 
+@pytest.mark.parametrize(("used", "state"), [(80, "met"), (81, "open")])
+def test_without_work_of_ours_the_share_itself_is_the_limit(used: int, state: str) -> None:
+    found = lines.connections(dataclasses.replace(ROOMY, used=used), 0, 0.8)
+    assert (found["state"], found["required"]) == (state, "within every limit")
+    assert found["found"] == f"room for 0: {used} of 80 (80% of max_connections) are used"
+
+
 @pytest.mark.parametrize(("failed", "state"), [(None, "met"), ([], "met"), (["20260101_x"], "open")])
 def test_a_failed_migration_is_named(failed: list[str] | None, state: str) -> None:
     found = lines.prisma(failed)
