@@ -737,7 +737,7 @@ def shell(ada: Operator, postgres: Postgres, tmp_path: Path) -> Shell:
     return Shell(tmp_path, shard)
 
 
-def until(condition: t.Callable[[], bool], seconds: float = 30) -> None:
+def until(condition: t.Callable[[], bool], seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
