@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A command that does not name one whole side ends in its first play. There is no lab here that could be asked."""
+"""A command that does not name one whole side ends in its first play; no lab is up that could be asked."""
 
 from __future__ import annotations
 
 import typing as t
-from pathlib import Path
 
 import pytest
 

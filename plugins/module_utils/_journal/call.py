@@ -77,7 +77,8 @@ def _event(options: Options, answer: acts.Answer) -> acts.Answer:
     if happened not in ("opened", "closed", "failed"):
         return {}
     if happened == "opened" and not answer["proceed"]:
-        happened = None if answer["attached"] else "skipped"
+        done = "left_out" if options["phase"] in options["without"] else "skipped"
+        happened = None if answer["attached"] else done
     run_id = answer.get("run_id", "")
     return (
         {"phase_event": {"phase": options["phase"], "event": happened, "run_id": run_id}} if happened else {}

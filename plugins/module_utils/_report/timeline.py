@@ -10,8 +10,12 @@ from dataclasses import dataclass
 from ansible_collections.emailai.migration.plugins.module_utils._report import clock
 from ansible_collections.emailai.migration.plugins.module_utils._report.way_back import ways_back
 
-_ENDS: t.Final = ("closed", "failed", "skipped")
-_SAID: t.Final = {"closed": "completed", "failed": "failed", "skipped": "was done before"}
+_SAID: t.Final = {
+    "closed": "completed",
+    "failed": "failed",
+    "skipped": "was done before",
+    "left_out": "is not part of this run",
+}
 
 
 @dataclass
@@ -37,7 +41,7 @@ class Timeline:
             return []
         if kind == "opened":
             return self._open(key, hints)
-        return self._end(key, kind) if kind in _ENDS else []
+        return self._end(key, kind) if kind in _SAID else []
 
     def closing_lines(
         self, totals: t.Sequence[t.Mapping[str, int]], is_check: bool, words: str = ""

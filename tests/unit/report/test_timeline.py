@@ -94,9 +94,11 @@ def test_the_end_is_a_table_and_a_sentence_if_nothing_changed(stage: Stage) -> N
     stage.phase("expand", "opened")
     stage.phase("expand", "closed", after=2.5)
     stage.phase("move", "skipped")
+    stage.phase("rehearse", "left_out")
     text = stage.end(db=OK, app=OK)
-    assert "expand       2.5 s  completed" in text
+    assert "expand         2.5 s  completed" in text
     assert "was done before" in text
+    assert "rehearse              is not part of this run" in text
     assert text.endswith("Nothing changed on any host.")
     assert "Nothing changed" not in stage.end(db=OK, app={**OK, "changed": 1})
 
