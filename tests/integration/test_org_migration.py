@@ -10,12 +10,13 @@ import signal
 import threading
 import time
 import typing as t
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg2
 import psycopg2.errors
 import pytest
-from integration.tenancy_world import Database
+from integration.tenancy_world import Database, call
 
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import session
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy import identity, model
@@ -361,6 +362,37 @@ def test_the_writer_writes_rows_and_the_owner_makes_triggers(postgres: t.Any, tm
     assert wrong(database) == []
     assert database.call("org_migration", state="unlinked", **rights)["unlinked"]["accounts"] == 60
     assert database.one("SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'emailai%%'", ()) == 0
+
+
+def test_a_role_that_cannot_see_every_row_is_refused(postgres: t.Any, tmp_path: Path) -> None:
+    """Row security spares the owner; for the writer the hidden rows would simply not be there."""
+    owner, writer = postgres.new_role("owner_of_policies"), postgres.new_role("writer_behind_policies")
+    made = postgres.new_database(owner.user)
+    database = Database(made, tmp_path)
+    database.build()
+    database.rows(f"GRANT SELECT, UPDATE ON ALL TABLES IN SCHEMA public TO {writer.user}")
+    expanded(database, users=3, accounts=3, premiums=1)
+    database.rows(
+        """ALTER TABLE "EmailAccount" ENABLE ROW LEVEL SECURITY;
+           CREATE POLICY few ON "EmailAccount" USING (email < 'box2')"""
+    )
+    rights = {
+        "login_user": writer.user,
+        "login_password": writer.password,
+        "owner_url": f"postgresql://{made.user}:{made.password}@{made.host}:{made.port}/other",
+    }
+    told = call(
+        "org_integrity",
+        replace(made, user=writer.user, password=writer.password),
+        scope="before",
+        rights="writer",
+    )
+    assert "missing: BYPASSRLS for EmailAccount" in str(told)
+    for is_check in (True, False):
+        refused = database.call("org_migration", check=is_check, **rights)
+        assert "row security hides rows of EmailAccount from this role" in refused["msg"], is_check
+    assert database.one('SELECT count(*) FROM "Organization"') == 0
+    assert database.call("org_migration")["finished"]
 
 
 def test_the_way_back_takes_the_place_of_the_way_forth(database: Database) -> None:

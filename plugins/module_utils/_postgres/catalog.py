@@ -68,6 +68,8 @@ class Table:
     primary: tuple[str, ...] = ()
     indexes: tuple[Index, ...] = ()
     keys: tuple[Key, ...] = ()
+    # Row security applies to the role that asked: it may see and change fewer rows than there are.
+    hides_rows: bool = False
 
 
 def read_tables(connection: Connection, schema: str, names: t.Sequence[str]) -> dict[str, Table]:
@@ -75,7 +77,8 @@ def read_tables(connection: Connection, schema: str, names: t.Sequence[str]) -> 
     found = rows(
         connection,
         compose(
-            "SELECT c.oid, c.relname, c.relkind FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            "SELECT c.oid, c.relname, c.relkind, row_security_active(c.oid)"
+            " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
             " WHERE n.nspname = {schema} AND c.relname = ANY({names})",
             schema=value(schema),
             names=value(list(names)),
@@ -89,8 +92,9 @@ def read_tables(connection: Connection, schema: str, names: t.Sequence[str]) -> 
             primary=_primary(connection, oid),
             indexes=_indexes(connection, oid),
             keys=read_keys(connection, f"k.conrelid = {int(oid)}"),
+            hides_rows=hides_rows,
         )
-        for oid, name, kind in found
+        for oid, name, kind, hides_rows in found
     }
 
 

@@ -87,6 +87,8 @@ def _table_faults(
     unique = [
         index.columns for index in table.indexes if index.is_unique and index.is_valid and index.is_whole
     ]
+    if table.hides_rows:
+        faults.append(f"row security hides rows of {name} from this role: grant it BYPASSRLS")
     if not faults and table.primary != (key,) and (key,) not in unique:
         faults.append(f"{name}.{key} is no unique key")
     return faults
@@ -131,6 +133,10 @@ def _compare_table(wanted: NewTable, found: Found, result: Comparison) -> None:
     if table.kind != "table":
         result.differences.append(f"{wanted.name} is a {table.kind}, not a table")
         return
+    if table.hides_rows:
+        result.differences.append(
+            f"row security hides rows of {wanted.name} from this role: grant it BYPASSRLS"
+        )
     for one in wanted.fields:
         _compare_field(one, table, wanted.name in found.empty, result)
     if table.primary != (wanted.primary,):

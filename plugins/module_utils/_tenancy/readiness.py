@@ -133,6 +133,16 @@ def _table_rights(connection: Connection, model: Model, rights: str) -> Line:
         )
         for right in wanted
     ]
+    # Row security leaves the right and takes the rows.
+    parts.append(
+        compose(
+            "SELECT 'BYPASSRLS for ' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid ="
+            " c.relnamespace"
+            " WHERE n.nspname = {schema} AND c.relname = ANY({tables}) AND row_security_active(c.oid)",
+            schema=value(model.schema),
+            tables=value(tables),
+        )
+    )
     missing = [str(reason) for (reason,) in rows(connection, join(parts, " UNION ALL "))]
     return line(
         f"rights of the {rights}",

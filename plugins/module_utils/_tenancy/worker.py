@@ -19,7 +19,11 @@ from ansible_collections.emailai.migration.plugins.module_utils._postgres.statem
     run,
     value,
 )
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy import move, unlink
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import move, schema, unlink
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy.compare import (
+    Comparison,
+    map_differences,
+)
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy.engine import LEASE, Engine, Settings
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy.progress import Display, line
 
@@ -59,6 +63,8 @@ def is_done(connection: Connection, job: Job) -> bool:
 
 def start_or_attach(job: Job) -> str:
     """Gives the name to follow the work by; empty when nothing is to do."""
+    if job.target.user != job.maker.user:
+        _refuse_blind(job)
     with session(job.maker, "move start") as connection:
         held = _running(connection, job)
         if held:
@@ -84,6 +90,13 @@ def start_or_attach(job: Job) -> str:
     epoch = taken.epoch
     detached.detach(job.folder, f"{NAME}-{name}", lambda reporter: _work(job, epoch, reporter))
     return name
+
+
+def _refuse_blind(job: Job) -> None:
+    """The owner sees every row; the role that writes may not, and what it cannot see would be left out."""
+    with session(job.target, "move start") as connection:
+        faults = map_differences(job.model, schema.read(connection, job.model))
+    schema.refuse(Comparison(differences=faults), "move data into")
 
 
 def _name(connection: Connection, epoch: int) -> str:
