@@ -45,6 +45,8 @@ class ActionModule(ActionBase):
     def _answer(self, params: Result, task_vars: Result) -> Result:
         if params["state"] in ("judged", "passed"):
             return self._conclude(params)
+        if params["state"] == "checked" and not params["providers"]:
+            return {"readiness": readiness.lines([], [])}  # open lines, each with its contact
         question, plan = _question(params), _plan(params)
         world = _Hosts(self, params, task_vars)
         if params["state"] == "checked":
