@@ -46,7 +46,9 @@ options:
     type: bool
     default: true
   is_rehearsal:
-    description: No customer is written to, so the mail after the migration is not waited for.
+    description:
+      - No customer is written to, so the mail after the migration is not waited for.
+      - Where the gate had no service to watch, neither are error rate, response times and acceptance.
     type: bool
     default: false
   now:

@@ -44,6 +44,7 @@ TEXTS: t.Final[dict[str, str]] = {
     "post_migration_mail": "The mail after the migration is sent",
     "retrospective": "A date for the retrospective is set",
 }
+_OF_A_SERVICE: t.Final = ("error_rate", "response_times", "acceptance")
 BY_NAME: t.Final = ("team_training", "documentation", "support_briefing", "dashboards", "retrospective")
 
 
@@ -80,14 +81,17 @@ def judge(
     names = {**given, **kept}
     proofs = evidence.proofs(document)
     items = [_item(item, proofs.get(item), names.get(item)) for item in TEXTS]
-    return [_hold(item) for item in items] if is_rehearsal else items
+    return [_hold(item, document) for item in items] if is_rehearsal else items
 
 
-def _hold(item: Item) -> Item:
-    """In a rehearsal no customer is written to, so there is no mail to wait for."""
-    if item.item != "post_migration_mail" or item.state != OPEN:
+def _hold(item: Item, document: t.Mapping[str, t.Any]) -> Item:
+    """In a rehearsal no customer is written to, and where nobody is served there is nothing to watch."""
+    reasons = {"post_migration_mail": "a rehearsal tells nobody"}
+    if evidence.is_unwatched(document):
+        reasons.update(dict.fromkeys(_OF_A_SERVICE, "a rehearsal that served nobody"))
+    if item.item not in reasons or item.state != OPEN:
         return item
-    return Item(item.item, item.text, NOT_DUE, "a rehearsal tells nobody")
+    return Item(item.item, item.text, NOT_DUE, reasons[item.item])
 
 
 def confirmable(document: t.Mapping[str, t.Any]) -> set[str]:

@@ -16,6 +16,8 @@ from ansible_collections.emailai.migration.plugins.module_utils._report import f
 Document = t.Mapping[str, t.Any]
 
 _PASSED: t.Final = ("pass", "passed", "ok", "met")
+# What the gate records where nobody is served.
+UNWATCHED: t.Final = "not_applicable"
 NOBODY: t.Final = "nobody has confirmed it"
 _HARMLESS: t.Final = (*_PASSED, "not_applicable", "skipped")
 
@@ -102,6 +104,12 @@ def _measured(document: Document, figure: str, unit: str) -> Proof:
     if not verdict or worst is None:
         return Proof(False, "phase watch recorded no verdict on it (playbooks/watch.yml)")
     return Proof(verdict in _PASSED, f"watch: {verdict}, {worst:g} {unit}", at=completed.at)
+
+
+def is_unwatched(document: Document) -> bool:
+    """The watch said by itself that there was no service to watch."""
+    rows = figures.walk(figures.outcome(document, "watch"))
+    return _completed(document, "watch").is_met and any(row.get("verdict") == UNWATCHED for row in rows)
 
 
 def _worst(rows: t.Sequence[t.Mapping[str, t.Any]], figure: str) -> t.Optional[float]:

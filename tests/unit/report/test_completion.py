@@ -141,6 +141,19 @@ def test_a_rehearsal_waits_for_no_mail_and_for_all_else() -> None:
     assert [item for item, state in found.items() if state == "open"] == list(completion.BY_NAME)
 
 
+def test_only_a_rehearsal_may_have_served_nobody() -> None:
+    bent = document()
+    phase(bent, "watch")["outcome"] = {"gate": {"verdict": "not_applicable", "reasons": ["nobody"]}}
+    phase(bent, "deploy")["outcome"] = {}
+    watched = ["error_rate", "response_times", "acceptance"]
+    assert open_items(bent) == watched
+    found = {item.item: item.state for item in completion.judge(bent, NAMES, NOW, is_rehearsal=True)}
+    assert [item for item, state in found.items() if state == "not_due"] == watched
+    phase(bent, "watch")["outcome"]["gate"]["verdict"] = "inconclusive"
+    found = {item.item: item.state for item in completion.judge(bent, NAMES, NOW, is_rehearsal=True)}
+    assert [item for item, state in found.items() if state == "open"] == watched
+
+
 def test_no_name_takes_the_place_of_a_proof() -> None:
     bent = without(document(), "verify")
     assert open_items(bent, {**NAMES, "verification": "Ada"}) == ["verification"]
