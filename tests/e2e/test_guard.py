@@ -80,3 +80,11 @@ def test_a_phase_wants_every_host_it_works_on(nowhere: Desk, playbook: str, limi
 def test_a_side_that_believes_to_be_the_other_is_refused(nowhere: Desk) -> None:
     words = "db-staging is of staging, and its migration_side does not say so."
     refuse(nowhere, "playbooks/move.yml", "staging", words, migration_side="prod")
+
+
+@pytest.mark.parametrize("inventory", ["inventories/lab", "inventories/example"])
+@pytest.mark.parametrize("side", ["prod", "staging"])
+def test_a_whole_side_is_let_through(nowhere: Desk, inventory: str, side: str) -> None:
+    """The control; the example fits too, though none of its hosts exists."""
+    needs = ["database", "balancer", "app"]
+    nowhere.play("playbooks/guard.yml", "-i", inventory, limit=side, journal_needs=needs).must_succeed()
