@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -99,8 +100,8 @@ class Desk:
         command = [
             str(Path(sys.executable).parent / "ansible-playbook"),
             playbook,
-            *(["-l", limit] if limit is not None else []),
             *words,
+            *(["-l", limit] if limit is not None else []),
             *extra,
         ]
         return subprocess.Popen(
@@ -109,7 +110,12 @@ class Desk:
         )  # fmt: skip
 
     def play(
-        self, playbook: str, *words: str, limit: t.Optional[str] = "prod", timeout: float = 600, **variables: t.Any
+        self,
+        playbook: str,
+        *words: str,
+        limit: t.Optional[str] = "prod",
+        timeout: float = 600,
+        **variables: t.Any,
     ) -> Run:
         began = time.monotonic()
         process = self.start(playbook, *words, limit=limit, **variables)
@@ -134,10 +140,10 @@ class Desk:
         connection.close()
         return found
 
-    def _connect(self, side: str, role: str) -> t.Any:
+    def _connect(self, side: str, role: str, application_name: str = "desk") -> t.Any:
         return psycopg2.connect(
             host="127.0.0.1", port=self.layout.port(side), dbname=DATABASES[side], user=role,
-            password=self.layout.secrets()["roles"][role],
+            password=self.layout.secrets()["roles"][role], application_name=application_name,
         )  # fmt: skip
 
     def do(self, statement: str, side: str = "prod") -> None:
@@ -147,6 +153,15 @@ class Desk:
         with connection.cursor() as cursor:
             cursor.execute(statement)
         connection.close()
+
+    @contextlib.contextmanager
+    def visitor(self, application_name: str) -> t.Iterator[None]:
+        """A session that calls itself so and does nothing."""
+        connection = self._connect("prod", "postgres", application_name)
+        try:
+            yield
+        finally:
+            connection.close()
 
     def value(self, query: str, *parameters: t.Any, side: str = "prod") -> t.Any:
         return self.rows(query, *parameters, side=side)[0][0]
