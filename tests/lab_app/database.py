@@ -87,6 +87,14 @@ class Pool:
                 connection.close()
         return psycopg2.connect(**self._arguments)
 
+    def try_in_vain(self) -> str:
+        """Connect where nothing listens, and give the driver's own words."""
+        try:
+            psycopg2.connect(**dict(self._arguments, host="127.0.0.1", port=1)).close()
+        except psycopg2.OperationalError as exc:
+            return str(exc)
+        return "somebody listens on port 1"
+
     def close(self) -> None:
         while True:
             try:

@@ -4,7 +4,9 @@
 ``fail``: names of functions that answer 500. ``wrong``: promises that are broken silently
 (``seat_limit``, ``roles``, ``organization_name``, ``rules``, ``version``). ``slow_ms``,
 ``error_rate``, ``cold_start_seconds``, ``crash_after_requests`` say themselves.
-``fatal_lines``: each request writes a FATAL line to the error log.
+``fatal_lines``: each request writes a FATAL line to the error log. ``lost_connections``: the
+share of requests whose first try to reach the database fails; the second succeeds.
+``release``: the host's file counts only while this release runs; empty: whichever runs.
 """
 
 from __future__ import annotations
@@ -23,15 +25,18 @@ DEFAULTS: dict[str, t.Any] = {
     "cold_start_seconds": 0.3,
     "crash_after_requests": 0,
     "fatal_lines": False,
+    "lost_connections": 0.0,
+    "release": "",
 }
 
 
 class Faults:
     """The release's own faults, overridden by the host's ``faults.json``."""
 
-    def __init__(self, release: t.Mapping[str, t.Any], path: Path) -> None:
+    def __init__(self, release: t.Mapping[str, t.Any], path: Path, version: str = "") -> None:
         self._base = dict(DEFAULTS, **release)
         self._path = path
+        self._version = version
         self._seen: t.Optional[tuple[int, int]] = None
         self._now = dict(self._base)
 
@@ -40,7 +45,9 @@ class Faults:
             entry = self._path.stat()
             stamp = (entry.st_mtime_ns, entry.st_size)
             if stamp != self._seen:
-                self._now = dict(self._base, **json.loads(self._path.read_text()))
+                found = json.loads(self._path.read_text())
+                is_meant = found.get("release") in (None, "", self._version)
+                self._now = dict(self._base, **(found if is_meant else {}))
                 self._seen = stamp
         except FileNotFoundError:
             self._seen, self._now = None, dict(self._base)
@@ -60,3 +67,6 @@ class Faults:
             return True
         # The health check answers well: a release that errs for users only is the harder case.
         return function != "health" and random.random() < now["error_rate"]
+
+    def must_lose_connection(self, function: str) -> bool:
+        return function != "health" and random.random() < self.now()["lost_connections"]

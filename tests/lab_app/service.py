@@ -74,7 +74,7 @@ class Service:
         self.version: str = release["version"]
         self.settings = settings
         self.log = ErrorLog(host / "log" / "app.log")
-        self.faults = Faults(release.get("faults", {}), host / "shared" / "faults.json")
+        self.faults = Faults(release.get("faults", {}), host / "shared" / "faults.json", self.version)
         self.pool = Pool(settings["DATABASE_URL"], release["application_name"])
         self._functions = MultiTenant(self) if release["organizations"] else SingleTenant(self)
         routes = _ROUTES + (_ORGANIZATION_ROUTES if release["organizations"] else ())
@@ -119,6 +119,8 @@ class Service:
             raise Answer(404, "no such page")
         if self.faults.must_fail(name):
             raise RuntimeError("broken by a switch")
+        if self.faults.must_lose_connection(name):
+            self.log.write("ERROR", f"{name}: {self.pool.try_in_vain()}; trying again")
         response: Response = getattr(self._functions, name)(request, *arguments)
         return response
 

@@ -65,6 +65,19 @@ def test_fatal_lines_reach_the_error_log(tmp_path: Path) -> None:
     assert " FATAL " in (tmp_path / "log" / "app.log").read_text()
 
 
+def test_a_lost_connection_is_told_in_the_log_and_not_to_the_user(tmp_path: Path) -> None:
+    service = _service(tmp_path, lost_connections=1.0, cold_start_seconds=0)
+    assert _ask(service, "GET", "/api/metrics") == 200
+    assert "ERROR metrics: connection to server at" in (tmp_path / "log" / "app.log").read_text()
+
+
+@pytest.mark.parametrize(("release", "expected"), [("v2.0.0-orgs", 500), ("v1.9.0", 200), ("", 500)])
+def test_a_switch_may_mean_one_release_only(tmp_path: Path, release: str, expected: int) -> None:
+    service = _service(tmp_path, cold_start_seconds=0)
+    (tmp_path / "shared" / "faults.json").write_text(json.dumps({"fail": ["metrics"], "release": release}))
+    assert _ask(service, "GET", "/api/metrics") == expected
+
+
 def test_the_old_release_knows_no_organizations(tmp_path: Path) -> None:
     service = _service(tmp_path, "v1.9.0")
     for method, path, _name in _ORGANIZATION_ROUTES:
