@@ -109,7 +109,8 @@ def refusal(judgement: t.Mapping[str, t.Any]) -> MigrationError | None:
     return MigrationError(
         "go on with",
         "the rollout",
-        "; ".join(judgement["reasons"]) or "the verdict is " + judgement["verdict"],
+        f"{judgement['trigger']}: "
+        + ("; ".join(judgement["reasons"]) or "the verdict is " + judgement["verdict"]),
         cure,
         kind="gate",
         action=action,

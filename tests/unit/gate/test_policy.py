@@ -83,11 +83,12 @@ def test_what_is_no_question_cannot_be_answered(trigger: str, action: str) -> No
 
 
 @pytest.mark.parametrize("action", ["roll_back", "hold", "ask"])
-def test_a_refusal_names_action_and_reason(action: str) -> None:
+def test_a_refusal_names_trigger_reason_and_action(action: str) -> None:
     judgement = {"verdict": "breach", "action": action, "trigger": "slow", "reasons": ["it is slow"]}
     refusal = policy.refusal(judgement)
     assert refusal is not None
-    assert "Cannot go on with the rollout: it is slow. Action: " + action.replace("_", " ") in str(refusal)
+    said = f"Cannot go on with the rollout: slow: it is slow. Action: {action.replace('_', ' ')}"
+    assert said in str(refusal)
     assert refusal.facts["kind"] == "gate"
     assert refusal.facts["action"] == action
 

@@ -258,6 +258,8 @@ def test_an_error_log_is_watched_from_where_it_ends(tmp_path: Path) -> None:
         ("fatal_log", "app-1", 2),
         ("connection_failures", "app-1", 2),
     }
+    # The logs of several servers mostly have one path: the text says whose it was.
+    assert {event.text.rpartition(" in ")[2] for event in second.events} == {f"{path} of app-1"}
     assert "example.org" not in json.dumps(second.packed())
     assert second.figures["lines"] == 6
 

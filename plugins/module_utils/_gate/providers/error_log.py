@@ -37,9 +37,11 @@ class ErrorLog:
         reading.position = place
         reading.figures["lines"] = int((position or {}).get("lines", 0)) + read
         place["lines"] = reading.figures["lines"]
+        # The logs of several servers mostly have one path.
+        whose = f" of {self.server}" if self.server else ""
         # The line itself stays where it is: it may hold a person's data.
         reading.events += [
-            Event(trigger, f'"{pattern}" in {self.path}', self.server, count)
+            Event(trigger, f'"{pattern}" in {self.path}{whose}', self.server, count)
             for (trigger, pattern), count in counts.items()
         ]
 
