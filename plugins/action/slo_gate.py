@@ -61,8 +61,8 @@ class ActionModule(ActionBase):
     def _conclude(self, params: Result) -> Result:
         judgement = params["judgement"]
         if params["state"] == "judged":
-            findings = [policy.finding_from(facts) for facts in judgement["findings"]]
-            findings += happenings.complaints(params["complaints"], limits.limits_from(params["limits"]))
+            findings = [policy.finding_from(facts) for facts in judgement.get("findings", [])]
+            findings += _told(params)
             answers = policy.unattended_from(params["unattended_action"])
             again = policy.judge(findings, True, params["attended"], answers)
             return {**again.facts(), "findings": [finding.facts() for finding in findings]}
@@ -167,6 +167,15 @@ class _Hosts:
 def _given(options: Result) -> Result:
     """Without what was not set: the module's own spec refuses a None that the validation here put in."""
     return {name: value for name, value in options.items() if value is not None}
+
+
+def _told(params: Result) -> list[policy.Finding]:
+    """What somebody else has seen: the verifier, or users. Who asks the one does not want the other."""
+    number, answers = params["complaints"], params["integrity"]
+    found = happenings.integrity(answers or [])
+    if answers is None or number is not None:
+        found += happenings.complaints(number, limits.limits_from(params["limits"]))
+    return found
 
 
 def _question(params: Result) -> Question:

@@ -24,7 +24,7 @@ options:
       - V(soaked) watches and judges.
       - V(baseline) watches without judging and returns figures to compare with later.
       - V(checked) asks each provider once and returns readiness lines.
-      - V(judged) looks at nothing; it adds O(complaints) to O(judgement) and judges again.
+      - V(judged) looks at nothing; it adds O(complaints) or O(integrity) to O(judgement) and judges again.
       - V(passed) looks at nothing; it fails if O(judgement) does not let a rollout go on.
     type: str
     choices: [soaked, baseline, checked, judged, passed]
@@ -234,8 +234,16 @@ options:
   complaints:
     description:
       - How many users complained, for O(state=judged).
-      - Not set means that nobody has said, which is V(inconclusive).
+      - Not set means that nobody has said, which is V(inconclusive), unless O(integrity) is set.
     type: int
+  integrity:
+    description:
+      - What M(emailai.migration.org_integrity) returned for each database, for O(state=judged). The name of
+        the database is taken from C(item), as a loop registers it.
+      - A check that failed is a breach. One that cannot be answered is V(inconclusive), and so is an answer
+        without checks. Findings are not judged, for they do not come from a release.
+    type: list
+    elements: dict
   judgement:
     description: What an earlier call returned, for O(state=judged) and O(state=passed).
     type: dict

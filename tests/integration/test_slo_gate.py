@@ -624,6 +624,16 @@ def test_a_watch_wants_to_know_what_users_say(
     assert set(verdict["members"]) == {"app-1", "app-2"}
 
 
+def test_data_that_cannot_be_verified_holds(desk: Desk) -> None:
+    nobody = '{"migration_reader_url": "postgresql://reader@127.0.0.1:1/none"}'
+    status, output, facts = desk.play("integrity", "-e", nobody)
+    assert status != 0
+    verdict = facts["gate_verdict"]
+    assert (verdict["verdict"], verdict["action"]) == ("inconclusive", "hold"), output
+    assert verdict["reasons"][0].startswith("db-1 could not be verified: Cannot "), verdict
+    assert facts["failed"]["action"] == "hold"
+
+
 def test_bad_input_fails_in_words(desk: Desk) -> None:
     status, output, facts = desk.play("soak", gate_limits={"p95": 1})
     assert status != 0, output

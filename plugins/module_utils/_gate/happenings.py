@@ -55,6 +55,29 @@ def most_within(seen: t.Sequence[tuple[float, int]], seconds: float) -> int:
     return max((sum(n for at, n in seen if 0 <= at - start <= seconds) for start, _n in seen), default=0)
 
 
+def integrity(answers: t.Sequence[t.Mapping[str, t.Any]]) -> list[Finding]:
+    """What the verifier found in each database. Its findings are for a person; no release made them."""
+    found = []
+    for answer in answers:
+        database = str(answer.get("item") or "the database")
+        if "checks" not in answer:
+            said = answer.get("msg") or "it gave no answer"
+            found.append(Finding("inconclusive", f"{database} could not be verified: {said}", database))
+        for check in answer.get("checks", []):
+            if check["result"] in ("failed", "inconclusive"):
+                trigger = "integrity" if check["result"] == "failed" else "inconclusive"
+                found.append(Finding(trigger, _said_of(check, database), database))
+    return found
+
+
+def _said_of(check: t.Mapping[str, t.Any], database: str) -> str:
+    """The check, how often and where first; the rest is for verify.yml to show."""
+    ids = check.get("ids") or []
+    number = f"{check['count']} " if check.get("count") else ""
+    first = f" ({', '.join([ids[0], '…'][: len(ids)])})" if ids else ""
+    return f"{check['name']} {check['result']} in {database}: {number}{check['cause']}{first}"
+
+
 def complaints(number: int | None, limits: Limits) -> list[Finding]:
     """What users say, as somebody has entered it; that nobody has is not the same as none."""
     if number is None:

@@ -67,6 +67,7 @@ ARGUMENTS: t.Final[dict[str, t.Any]] = {
     "attended": {"type": "bool", "default": False},
     "unattended_action": {"type": "dict", "default": {}},
     "complaints": {"type": "int"},
+    "integrity": {"type": "list", "elements": "dict"},
     "judgement": {"type": "dict", "default": {}},
     "positions": {"type": "dict", "default": {}},
 }

@@ -324,3 +324,24 @@ def test_the_three_alerts_in_words() -> None:
 )
 def test_complaints(number: int | None, expected: set[str]) -> None:
     assert triggers(happenings.complaints(number, Limits())) == expected
+
+
+def test_the_verifier_is_heard_by_check_and_database() -> None:
+    def check(name: str, result: str, *ids: str) -> dict[str, t.Any]:
+        return {"name": name, "result": result, "count": len(ids), "ids": [*ids], "cause": "rows are wrong"}
+
+    answers = [
+        {
+            "item": "db-1",
+            "checks": [check("users", "ok"), check("seats", "finding", "a"), check("x", "pending")],
+        },
+        {"item": "db-2", "checks": [check("links", "failed", "b", "c"), check("moment", "inconclusive")]},
+        {"item": "db-3", "msg": "no answer"},
+    ]
+    assert [(f.trigger, f.reason) for f in happenings.integrity(answers)] == [
+        ("integrity", "links failed in db-2: 2 rows are wrong (b, …)"),
+        ("inconclusive", "moment inconclusive in db-2: rows are wrong"),
+        ("inconclusive", "db-3 could not be verified: no answer"),
+    ]
+    one = happenings.integrity([{"checks": [check("links", "failed", "b")]}])
+    assert one[0].reason == "links failed in the database: 1 rows are wrong (b)"
