@@ -67,7 +67,7 @@ e2e: $(VENV)/test.stamp ## One migration under traffic with its check run and it
 	pytest -m always tests/e2e
 
 test-e2e: $(VENV)/test.stamp ## The rest of the end-to-end matrix.
-	pytest -m "not always" tests/e2e
+	pytest -n $(PYTEST_WORKERS) --dist loadfile -m "not always" tests/e2e
 
 molecule: $(VENV)/test.stamp ## One scenario a role, on the lab.
 	python -m check.molecule
