@@ -15,7 +15,7 @@ export MYPYPATH := $(CURDIR)/collections
 
 .DEFAULT_GOAL := help
 .PHONY: help migrate lab-up lab-down test test-e2e lint lint-python lint-types lint-ansible lint-docs format \
-  sanity unit integration e2e molecule docs build clean
+  sanity unit integration e2e molecule bench-data docs build clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 16
@@ -43,7 +43,7 @@ lint-python: $(VENV)/test.stamp
 
 lint-types: $(VENV)/test.stamp
 	mypy -p ansible_collections.emailai.migration.plugins
-	MYPYPATH=$(PYTHONPATH) mypy -p check -p lab
+	MYPYPATH=$(PYTHONPATH) mypy -p check -p lab -p bench
 
 lint-ansible: $(VENV)/test.stamp
 	yamllint --strict . && ansible-lint
@@ -71,6 +71,11 @@ test-e2e: $(VENV)/test.stamp ## The rest of the end-to-end matrix.
 
 molecule: $(VENV)/test.stamp ## One scenario a role, on the lab.
 	python -m check.molecule
+
+## To measure
+
+bench-data: $(VENV)/run.stamp ## The data step beside the server's own floor and a loop over users; USERS= and ROUNDS= scale it.
+	python -m bench.data
 
 ## To build
 

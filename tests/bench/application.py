@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The application beside the data step: its statements at a pace, and what the server's log says of waits."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import re
+import threading
+import time
+import typing as t
+
+from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import Target
+from bench.people import connected
+from lab.postgres import Server
+
+_CLIENTS: t.Final = 2
+_OURS: t.Final = "emailai.migration"
+_NUMBERS: t.Final = itertools.count(1)
+
+_PREFIX = re.compile(
+    r"\[(?P<pid>\d+)\] (?:\S+@\S+ (?P<application>.*?) )?(?:LOG|ERROR|DETAIL): +(?P<said>.*)"
+)
+_HOLDERS = re.compile(r"Process(?:es)? holding the lock: (?P<pids>[\d, ]+)\.")
+_BLOCKED = re.compile(r"Process (\d+) waits for .*? blocked by process (\d+)")
+
+
+class Application:
+    """Two clients of the old release that sign up, add and change; ``rate`` a second, 0 = all they can."""
+
+    def __init__(self, target: Target, rate: float) -> None:
+        self.target, self.interval = target, _CLIENTS / rate if rate else 0.0
+        self.rate = 0.0
+        self._took: list[float] = []
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._work, args=(seed,)) for seed in range(_CLIENTS)]
+
+    def __enter__(self) -> Application:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def run_for(self, seconds: float) -> Application:
+        with self:
+            time.sleep(seconds)
+        self.rate = len(self._took) / seconds
+        return self
+
+    def take(self) -> list[float]:
+        """Seconds of each act since the last call."""
+        taken, self._took = self._took, []
+        return taken
+
+    def _work(self, seed: int) -> None:
+        chance = random.Random(seed)
+        due = time.monotonic()
+        with connected(self.target) as connection, connection.cursor() as cursor:
+            while not self._over.is_set():
+                due = max(due + self.interval, time.monotonic() - 1) if self.interval else time.monotonic()
+                time.sleep(max(0.0, due - time.monotonic()))
+                began = time.monotonic()
+                chance.choice((self._sign_up, self._add, self._touch))(cursor, chance)
+                self._took.append(time.monotonic() - began)
+
+    def _sign_up(self, cursor: t.Any, _chance: random.Random) -> None:
+        user = f"n{next(_NUMBERS)}"
+        cursor.execute("INSERT INTO users VALUES (%s, %s, 'New', now(), now())", (user, user))
+        self._account(cursor, user)
+
+    def _account(self, cursor: t.Any, user: str) -> None:
+        account = f"m{next(_NUMBERS)}"
+        cursor.execute(
+            'INSERT INTO "EmailAccount" VALUES (%s, %s, %s, now(), now())', (account, account, user)
+        )
+
+    def _somebody(self, cursor: t.Any, chance: random.Random) -> str:
+        key = f"u{chance.getrandbits(128):032x}"
+        cursor.execute("SELECT id FROM users WHERE id >= %s ORDER BY id LIMIT 1", (key,))
+        found = cursor.fetchone()
+        return str(found[0]) if found else self._somebody(cursor, chance)
+
+    def _add(self, cursor: t.Any, chance: random.Random) -> None:
+        self._account(cursor, self._somebody(cursor, chance))
+
+    def _touch(self, cursor: t.Any, chance: random.Random) -> None:
+        cursor.execute(
+            'UPDATE "EmailAccount" SET "updatedAt" = now() WHERE id ='
+            ' (SELECT id FROM "EmailAccount" WHERE id >= %s ORDER BY id LIMIT 1)',
+            (f"a{chance.getrandbits(128):032x}",),
+        )
+
+
+class Waits:
+    """Who waited for us for more than the server's ``deadlock_timeout`` (100 ms), from the server's own log.
+
+    The log says which process held the lock; who that was it says when the process ends.
+    """
+
+    def __init__(self, server: Server, target: Target) -> None:
+        self.server = server
+        self.by_us = self.deadlocks = 0
+        with connected(target) as connection, connection.cursor() as cursor:
+            cursor.execute("ALTER SYSTEM SET log_disconnections = on")
+            cursor.execute("SELECT pg_reload_conf()")
+
+    def __enter__(self) -> Waits:
+        self._begin = self.server.log.stat().st_size
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        time.sleep(0.5)
+        with self.server.log.open() as log:
+            log.seek(self._begin)
+            self.by_us, self.deadlocks = read_waits(log.readlines())
+
+
+def read_waits(lines: t.Sequence[str]) -> tuple[int, int]:
+    """Waits of others in which we held the lock, and deadlocks that we took part in."""
+    said = [found for found in map(_PREFIX.search, lines) if found]
+    ours = {found["pid"] for found in said if (found["application"] or "").startswith(_OURS)}
+    waits = deadlocks = 0
+    for found in said:
+        holders = _HOLDERS.search(found["said"])
+        if holders and found["pid"] not in ours:
+            waits += bool(ours & set(holders["pids"].replace(" ", "").split(",")))
+        blocked = _BLOCKED.search(found["said"])
+        deadlocks += bool(blocked and ours & set(blocked.groups()))
+    return waits, deadlocks
