@@ -793,7 +793,8 @@ def test_the_same_command_given_twice_attaches_says_so_and_changes_nothing(
         said += line
     assert f"(pid {first.pid})" in said
     shell.gate.touch()
-    assert first.wait(timeout=180) == 0
+    told, _errors = first.communicate(timeout=180)
+    assert first.returncode == 0, told
     rest, _errors = second.communicate(timeout=60)
     assert second.returncode == 0
     assert rest.count("changed=0") == 2
