@@ -16,8 +16,9 @@ options:
   preset:
     description:
       - The model that O(map) starts from. V(runbook) has the names of the production runbook.
-      - V(emailai) and V(inbox_zero) are known by name and refused with the reason;
-        their links are of another kind.
+      - V(emailai) has users in C(User) who point at a premium they may share; the organization's premium
+        is a column of the organization.
+      - V(inbox_zero) is known by name and refused with the reason; its memberships belong to mailboxes.
     type: str
     choices: [runbook, emailai, inbox_zero]
     default: runbook

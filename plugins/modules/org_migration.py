@@ -77,9 +77,14 @@ options:
     default: 60
   premium_policy:
     description:
-      - What becomes of a premium that several users share. V(report) only reports it.
-      - Matters for models in which users point at a premium. In the preset C(runbook) a premium has one
-        owner, so all three mean the same.
+      - What becomes of a premium that several users share. V(report) lists it by id before anything is
+        written, and gives it to nobody's organization.
+      - V(owner) gives it to the organization of its admin, if he has it himself, else to that of the
+        oldest user who has it. The others' organizations stay without.
+      - V(team) would put all of them into one organization; no preset can do that yet, and a model with
+        shared premiums refuses it.
+      - Matters for models in which users point at a premium, such as the preset C(emailai). In the preset
+        C(runbook) a premium has one owner, so all three mean the same.
     type: str
     choices: [report, team, owner]
     default: report
@@ -156,7 +161,8 @@ summary:
   type: str
 counts:
   description:
-    - Rows by class. For C(users) total, done, pending and due; for each link also ownerless and orphans.
+    - Rows by class. For C(users) total, done, pending and due; for each link also ownerless and orphans;
+      for premiums that users share also shared and taken (the organization has another).
   returned: for moved, swept and in check mode
   type: dict
 created:
@@ -179,9 +185,15 @@ seconds:
   description: Duration of the work.
   returned: when finished
   type: float
+shared_premiums:
+  description: Premiums that several users have, the first thousand, with C(premium), C(users) and C(first),
+    the user whose organization gets it under O(premium_policy=owner).
+  returned: when moved, if users point at a premium
+  type: list
+  elements: dict
 plan:
   description: C(table) is the text for people, C(counts) what it counts, C(seconds_from) and C(seconds_to)
-    the time.
+    the time, C(shared_premiums) as RV(shared_premiums).
   returned: in check mode with O(state=moved)
   type: dict
 """
@@ -215,7 +227,7 @@ def run(params: dict[str, t.Any], is_check: bool) -> dict[str, t.Any]:
         work_folder=params["work_folder"],
         keep_organizations=params["keep_organizations"],
     )
-    model = models.load(params["preset"], params["map"])
+    model = models.load(params["preset"], params["map"], params["premium_policy"])
     target = target_from(params)
     maker = owner_of(target, params["owner_url"])
     job = worker.Job(target, maker, model, settings, params["state"])

@@ -196,8 +196,3 @@ class Task:
             ),
         )
         return [key for (key,) in found]
-
-
-def tasks(model: Model, grace_seconds: float) -> list[Task]:
-    """In the order that makes each find what the one before made."""
-    return [Task(model, None, grace_seconds), *(Task(model, link, grace_seconds) for link in model.links)]

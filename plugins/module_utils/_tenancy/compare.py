@@ -63,7 +63,10 @@ def map_differences(model: Model, found: Found) -> list[str]:
     }
     for link in model.links:
         needed[link.table] = ((link.id, link.owner), link.id)
-    premium = model.premium
+    premium, sharing = model.premium, model.sharing
+    if sharing:
+        needed[users.table] = ((*needed[users.table][0], sharing.user, sharing.admin), users.id)
+        needed[premium.table] = ((premium.id,), premium.id)
     needed[premium.table] = (
         (*needed[premium.table][0], premium.tier, premium.used_seats, premium.max_seats),
         needed[premium.table][1],
@@ -71,7 +74,20 @@ def map_differences(model: Model, found: Found) -> list[str]:
     faults: list[str] = []
     for table, (columns, key) in needed.items():
         faults += _table_faults(model.schema, table, columns, key, found.tables.get(table))
-    return faults
+    return faults or _sharing_faults(model, found)
+
+
+def _sharing_faults(model: Model, found: Found) -> list[str]:
+    """Columns that hold a premium's id are of its type."""
+    if model.sharing is None:
+        return []
+    users = found.tables[model.users.table]
+    kind = found.tables[model.premium.table].columns[model.premium.id].type
+    return [
+        f"{users.name}.{column} is of type {users.columns[column].type}, not {kind}"
+        for column in (model.sharing.user, model.sharing.admin)
+        if column and users.columns[column].type != kind
+    ]
 
 
 def _table_faults(
@@ -154,7 +170,7 @@ def _compare_field(wanted: Field, table: Table, is_empty: bool, result: Comparis
     column = table.columns.get(wanted.name)
     name = f"{table.name}.{wanted.name}"
     if column is None:
-        if is_empty:
+        if is_empty or not wanted.is_required:
             result.steps.append(Step("make", f"column {name}", NewColumn(table.name, wanted)))
         else:
             result.differences.append(f"{name} does not exist and the table has rows")
@@ -162,6 +178,8 @@ def _compare_field(wanted: Field, table: Table, is_empty: bool, result: Comparis
         result.differences.append(f"{name} is of type {column.type}, not {wanted.type}")
     elif wanted.is_required and not column.is_required:
         result.warnings.append(f"{name} may be NULL, as Prisma would not make it")
+    elif not wanted.is_required and column.is_required:
+        result.differences.append(f"{name} is NOT NULL: most organizations have none")
 
 
 def _compare_column(wanted: NewColumn, found: Found, result: Comparison) -> None:
@@ -225,7 +243,11 @@ def _compare_key(wanted: NewKey, found: Found, result: Comparison) -> None:
         result.differences.append(
             f"{key.name} does not cascade: the old release could not delete a user any more"
         )
-    if wanted.on_delete == "RESTRICT" and key.on_delete == "c":
+    if wanted.on_delete == "SET NULL" and key.on_delete not in ("n", "c"):
+        result.differences.append(
+            f"{key.name} does not set NULL: the old release could not delete a row of {wanted.target}"
+        )
+    if wanted.on_delete != "CASCADE" and key.on_delete == "c":
         result.warnings.append(
             f"{key.name} cascades: deleting a row of {wanted.target} would delete rows of {wanted.table}"
         )

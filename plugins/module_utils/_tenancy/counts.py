@@ -8,8 +8,13 @@ import typing as t
 from dataclasses import asdict, dataclass
 
 from ansible_collections.emailai.migration.plugins.module_utils._postgres import catalog
-from ansible_collections.emailai.migration.plugins.module_utils._postgres.statement import compose, raw, row
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy import sql
+from ansible_collections.emailai.migration.plugins.module_utils._postgres.statement import (
+    compose,
+    raw,
+    row,
+    rows,
+)
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import premiums, sql
 
 if t.TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -44,6 +49,18 @@ class LinkCounts:
 
 
 @dataclass(frozen=True)
+class PremiumCounts(LinkCounts):
+    """``shared`` go to nobody's organization by policy; ``taken`` would go to one that has another."""
+
+    shared: int = 0
+    taken: int = 0
+
+    @property
+    def due(self) -> int:
+        return super().due - self.shared - self.taken
+
+
+@dataclass(frozen=True)
 class Counts:
     users: UserCounts
     links: t.Mapping[str, LinkCounts]
@@ -58,7 +75,7 @@ class Counts:
 def read(connection: Connection, model: Model, grace_seconds: float) -> Counts:
     tables = catalog.read_tables(connection, model.schema, list(model.tables))
     has_members = model.members.table in tables
-    links = {
+    links: dict[str, LinkCounts] = {
         link.name: _link(
             connection,
             model,
@@ -69,7 +86,29 @@ def read(connection: Connection, model: Model, grace_seconds: float) -> Counts:
         )
         for link in model.links
     }
+    if model.sharing:
+        organizations = tables.get(model.organizations.table)
+        is_expanded = bool(
+            has_members and organizations and model.sharing.organization in organizations.columns
+        )
+        accounts, *resources = links.items()
+        found = _premiums(connection, model, grace_seconds, is_expanded)
+        links = dict([accounts, (premiums.NAME, found), *resources])
     return Counts(_users(connection, model, grace_seconds, has_members), links)
+
+
+def _premiums(connection: Connection, model: Model, grace_seconds: float, is_expanded: bool) -> PremiumCounts:
+    found: dict[str, int] = dict(
+        rows(
+            connection,
+            compose(
+                "SELECT class, count(*) FROM ({classes}) c GROUP BY class",
+                classes=premiums.classes(model, grace_seconds, is_expanded),
+            ),
+        )
+    )
+    kinds = {kind: int(found.get(kind, 0)) for kind in ("done", "ownerless", "pending", "shared", "taken")}
+    return PremiumCounts(total=int(sum(found.values())), orphans=0, **kinds)
 
 
 def _has(model: Model, user: t.Any, has_members: bool) -> t.Any:

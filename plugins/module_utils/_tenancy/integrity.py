@@ -177,6 +177,13 @@ def _keys(connection: Connection, model: Model, known: Known) -> Verdict:
 def _cascades(connection: Connection, model: Model) -> Verdict:
     keys = catalog.keys_to(connection, model.schema, model.organizations.table)
     ids = sorted(f"{key.table} {key.name}" for key in keys if key.on_delete == "c")
+    if model.sharing:
+        # The other way round: an organization that goes with its premium.
+        ids += sorted(
+            f"{key.table} {key.name}"
+            for key in catalog.keys_to(connection, model.schema, model.premium.table)
+            if key.on_delete == "c" and (key.schema, key.table) == model.at(model.organizations.table)
+        )
     return _listed(
         "cascading_keys",
         "Deleting an organization deletes nothing else",

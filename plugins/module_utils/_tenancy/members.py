@@ -16,7 +16,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._postgres.statem
     value,
     values,
 )
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy import identity, sql
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import identity, premiums, sql
 
 if t.TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -205,6 +205,9 @@ def join_twins(connection: Connection, model: Model, user: str) -> tuple[str, st
                 one=value(user),
             ),
         )
+    if model.sharing:
+        for statement in premiums.hand_over(model, ours, str(other)):
+            run(connection, statement)
     run(
         connection,
         compose(

@@ -17,7 +17,10 @@ Map = t.Dict[str, t.Any]
 _RESOURCE_KEYS: t.Final = frozenset({"table", "id", "owner", "organization"})
 _DEPRECATED_KEYS: t.Final = frozenset({"table", "column"})
 # Without one of these the model still works; the map says so with an empty text.
-_OPTIONAL: t.Final = frozenset({"name", "tier", "used_seats", "max_seats"})
+_OPTIONAL: t.Final = frozenset({"name", "admin", "tier", "used_seats", "max_seats"})
+# Which table has the column that leads from user to premium, and which the one to the organization.
+_MODES: t.Final = {"owner_in": ("premium", "user"), "link_in": ("premium", "organization")}
+_KNOWN_MODES: t.Final = frozenset({("premium", "premium"), ("user", "organization")})
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,25 @@ class Link:
 @dataclass(frozen=True)
 class Premiums:
     table: str
+    id: str
     tier: str
     used_seats: str
     max_seats: str
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """Premiums that users point at, several at one, and that organizations point at as well.
+
+    ``user`` and ``admin`` are columns of the users, ``organization`` one of the organizations; each
+    holds a premium's id. ``policy`` says what becomes of a premium that several users share: report
+    (nobody's organization gets it) or owner (that of its admin, else of its oldest user).
+    """
+
+    user: str
+    admin: str
+    organization: str
+    policy: str
 
 
 @dataclass(frozen=True)
@@ -94,6 +113,7 @@ class Model:
     members: Members
     roles: Roles
     premium: Premiums
+    sharing: Sharing | None
     links: tuple[Link, ...]
     deprecated: tuple[Deprecated, ...]
     digest: str
@@ -103,23 +123,20 @@ class Model:
         return self.links[0]
 
     @property
-    def premiums(self) -> Link:
-        return self.links[1]
+    def old_tables(self) -> tuple[str, ...]:
+        """Those that are there before the migration."""
+        tables = (self.users.table, *(link.table for link in self.links))
+        return (*tables, self.premium.table) if self.sharing else tables
 
     @property
     def tables(self) -> tuple[str, ...]:
-        return (
-            self.users.table,
-            self.organizations.table,
-            self.members.table,
-            *(link.table for link in self.links),
-        )
+        return (self.organizations.table, self.members.table, *self.old_tables)
 
     def at(self, table: str) -> tuple[str, str]:
         return (self.schema, table)
 
 
-def load(preset: str, overrides: Map | None) -> Model:
+def load(preset: str, overrides: Map | None, premium_policy: str = "report") -> Model:
     """The model of a preset with the operator's map laid over it; refuses with every fault at once."""
     if preset in NOT_YET:
         raise MigrationError(
@@ -142,7 +159,16 @@ def load(preset: str, overrides: Map | None) -> Model:
         raise MigrationError(
             "use", "the model map", "; ".join(faults), "docs/model_map.md lists every key", differences=faults
         )
-    return _build(whole)
+    model = _build(whole, premium_policy)
+    if model.sharing and premium_policy == "team":
+        raise MigrationError(
+            "use",
+            "premium policy team",
+            "this version makes one organization for each user and cannot put those who share a premium"
+            " into one",
+            "Use report or owner, and join them in the new release",
+        )
+    return model
 
 
 def _laid_over(base: Map, over: t.Mapping[str, t.Any], path: str, faults: list[str]) -> Map:
@@ -176,11 +202,10 @@ def _list_faults(name: str, parts: t.Any, keys: frozenset[str]) -> list[str]:
 
 
 def _value_faults(whole: Map) -> list[str]:
-    faults = []
-    for part in ("users", "accounts", "premiums", "organizations", "members"):
-        for key, content in whole[part].items():
-            if key != "fill" and not _is_name(content, key in _OPTIONAL):
-                faults.append(f"{part}.{key} is not a name of at most 63 bytes")
+    parts = ("users", "accounts", "premiums", "organizations", "members")
+    faults = [fault for part in parts for fault in _name_faults(part, whole[part])]
+    if not faults:
+        faults += _premium_faults(whole)
     if not _is_name(whole["schema"]):
         faults.append("schema is not a name of at most 63 bytes")
     roles = whole["roles"]
@@ -195,18 +220,57 @@ def _value_faults(whole: Map) -> list[str]:
     return faults
 
 
+def _name_faults(part: str, whole: Map) -> list[str]:
+    faults = []
+    for key, content in whole.items():
+        if key in _MODES:
+            if content not in _MODES[key]:
+                faults.append(f"{part}.{key} is none of {', '.join(_MODES[key])}")
+        elif key != "fill" and not _is_name(content, key in _OPTIONAL):
+            faults.append(f"{part}.{key} is not a name of at most 63 bytes")
+    return faults
+
+
+def _premium_faults(whole: Map) -> list[str]:
+    premium, users, organization = whole["premiums"], whole["users"], whole["organizations"]
+    if (premium["owner_in"], premium["link_in"]) not in _KNOWN_MODES:
+        return [
+            "premiums.owner_in and premiums.link_in are both premium, or user and organization;"
+            f" {premium['owner_in']} and {premium['link_in']} do not go together"
+        ]
+    if premium["owner_in"] == "premium":
+        return (
+            ["premiums.admin is a column of users, who point at no premium here"] if premium["admin"] else []
+        )
+    faults = []
+    others = [content for key, content in users.items() if key != "table"]
+    if premium["owner"] in (premium["admin"], *others):
+        faults.append("premiums.owner is a column of users that plays another part")
+    taken = [content for key, content in organization.items() if key not in ("table", "fill")]
+    taken += organization["fill"]
+    if premium["organization"] in taken:
+        faults.append("premiums.organization is a column of organizations that plays another part")
+    return faults
+
+
 def _is_name(content: t.Any, may_be_empty: bool = False) -> bool:
     if not isinstance(content, str) or "\x00" in content:
         return False
     return (may_be_empty or content != "") and len(content.encode()) <= 63
 
 
-def _build(whole: Map) -> Model:
+def _build(whole: Map, premium_policy: str) -> Model:
     premium = whole["premiums"]
-    own = {key: premium[key] for key in ("tier", "used_seats", "max_seats")}
+    own = {key: premium[key] for key in ("table", "id", "tier", "used_seats", "max_seats")}
     roles = dict(whole["roles"], labels=tuple(whole["roles"]["labels"]))
     links = [Link(name="accounts", **whole["accounts"])]
-    links.append(Link(name="premiums", **{key: premium[key] for key in _RESOURCE_KEYS}))
+    sharing = None
+    digested = whole
+    if premium["link_in"] == "premium":
+        links.append(Link(name="premiums", **{key: premium[key] for key in _RESOURCE_KEYS}))
+    else:
+        sharing = Sharing(premium["owner"], premium["admin"], premium["organization"], premium_policy)
+        digested = dict(whole, premium_policy=premium_policy)
     links += [Link(name=f"resource {resource['table']}", **resource) for resource in whole["resources"]]
     return Model(
         schema=whole["schema"],
@@ -215,8 +279,9 @@ def _build(whole: Map) -> Model:
         organizations=Organizations(**whole["organizations"]),
         members=Members(**whole["members"]),
         roles=Roles(**roles),
-        premium=Premiums(table=premium["table"], **own),
+        premium=Premiums(**own),
+        sharing=sharing,
         links=tuple(links),
         deprecated=tuple(Deprecated(**one) for one in whole["deprecated"]),
-        digest=hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest(),
+        digest=hashlib.sha256(json.dumps(digested, sort_keys=True).encode()).hexdigest(),
     )

@@ -25,6 +25,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._tenancy import 
     identity,
     integrity,
     members,
+    premiums,
     progress,
     report,
     schema,
@@ -33,7 +34,8 @@ from ansible_collections.emailai.migration.plugins.module_utils._tenancy import 
     sync,
     wanted,
 )
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy.engine import Engine, Heart
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy.engine import Engine, Heart, Work
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy.passes import passes
 
 if t.TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -57,6 +59,13 @@ class SweptWork(batches.Task):
         return changed
 
 
+def swept(task: Work) -> Work:
+    """The pass as the sweep does it."""
+    if isinstance(task, batches.Task):
+        return SweptWork(task.model, task.link, task.grace_seconds)
+    return task
+
+
 def taken_slugs(connection: Connection, model: Model, keys: t.Sequence[str]) -> list[str]:
     found = rows(
         connection,
@@ -76,18 +85,30 @@ def taken_slugs(connection: Connection, model: Model, keys: t.Sequence[str]) -> 
 
 def move(engine: Engine) -> dict[str, t.Any]:
     begun = time.monotonic()
+    shared = _list_shared(engine)
     stage.begin(engine.connection, stage.DATA)
     try:
         with Heart(engine.target, engine.epoch):
             engine.display.enter("installing the sync triggers")
             installed = _install(engine)
             positions = _passes(engine)
-            swept = sweep(engine)
+            found = sweep(engine)
             indexes = _indexes(engine)
-        return _conclude(engine, begun, installed, positions, swept, indexes)
+        return dict(_conclude(engine, begun, installed, positions, found, indexes), **shared)
     except MigrationError as exc:
         _note_failure(engine, str(exc), exc.facts.get("kind"))
         raise
+
+
+def _list_shared(engine: Engine) -> dict[str, t.Any]:
+    """Before anything is written: which premiums several users share, and what becomes of them."""
+    if engine.model.sharing is None:
+        return {}
+    found = premiums.shared(engine.connection, engine.model)
+    engine.connection.rollback()
+    for line in premiums.lines(engine.model, found, premiums.LISTED):
+        engine.display.log(f"shared premium {line}")
+    return {"shared_premiums": found}
 
 
 def _install(engine: Engine) -> list[str]:
@@ -142,7 +163,7 @@ def _passes(engine: Engine) -> dict[str, progress.Position]:
     before = counts.read(connection, model, settings.grace_seconds)
     connection.rollback()
     totals = {"users": before.users.total, **{name: link.total for name, link in before.links.items()}}
-    tasks = batches.tasks(model, settings.grace_seconds)
+    tasks = passes(model, settings.grace_seconds)
     done = {task.name: progress.load(connection, settings.run_id, task.name).done for task in tasks}
     connection.rollback()
     engine.display.begin(totals, done)
@@ -150,7 +171,7 @@ def _passes(engine: Engine) -> dict[str, progress.Position]:
     for task in tasks:
         engine.display.enter(f"moving {task.name}")
         positions[task.name] = engine.walk(task, totals[task.name])
-        if task.link is None:
+        if task.name == "users":
             # The passes that follow look memberships up: fresh tables have no statistics.
             with session(engine.maker, "statistics") as owner:
                 analyze(owner, model, [model.organizations.table, model.members.table])
@@ -181,18 +202,21 @@ def sweep(engine: Engine) -> dict[str, int]:
             kind="inconclusive",
             left=left,
         )
-    swept = {name: first[name][0] + second[name][0] for name in first}
-    swept["strangers' links"] = _correct_links(engine)
-    swept["organizations removed"] = _remove_abandoned(engine)
+    found = {name: first[name][0] + second[name][0] for name in first}
+    found["strangers' links"] = _correct_links(engine)
+    found["organizations removed"] = _remove_abandoned(engine)
+    if engine.model.sharing:
+        # Both may have set a premium free.
+        found[premiums.NAME] += engine.settle(premiums.Giving(engine.model, engine.settings.grace_seconds))[0]
     _save_horizon(engine, mark)
-    return swept
+    return found
 
 
 def only_sweep(engine: Engine) -> dict[str, t.Any]:
     begun = time.monotonic()
     connection, model, settings = engine.connection, engine.model, engine.settings
     with Heart(engine.target, engine.epoch):
-        swept = sweep(engine)
+        found = sweep(engine)
     after = counts.read(connection, model, settings.grace_seconds)
     connection.rollback()
     text = report.summary(
@@ -200,19 +224,17 @@ def only_sweep(engine: Engine) -> dict[str, t.Any]:
     )
     engine.display.log(text)
     return {
-        "changed": any(swept.values()),
+        "changed": any(found.values()),
         "summary": text,
         "counts": after.as_dict(),
-        "swept": swept,
+        "swept": found,
         "seconds": round(time.monotonic() - begun, 3),
     }
 
 
 def _settle(engine: Engine) -> dict[str, tuple[int, int]]:
     model, grace = engine.model, engine.settings.grace_seconds
-    return {
-        task.name: engine.settle(SweptWork(model, task.link, grace)) for task in batches.tasks(model, grace)
-    }
+    return {task.name: engine.settle(swept(task)) for task in passes(model, grace)}
 
 
 def _correct_links(engine: Engine) -> int:
@@ -233,7 +255,22 @@ def _correct_links(engine: Engine) -> int:
                 )
                 corrected += 1
             engine.fenced_commit()
-    return corrected
+    return corrected + _take_strangers_premiums(engine)
+
+
+def _take_strangers_premiums(engine: Engine) -> int:
+    """From organizations that we made; in others the application may have its reasons, and verify asks."""
+    connection, model = engine.connection, engine.model
+    if model.sharing is None:
+        return 0
+    keys = premiums.strangers(connection, model, only_ours=True)
+    connection.rollback()
+    taken = premiums.free(connection, model, keys)
+    for key, premium in taken:
+        thing = f"{model.organizations.table} {key}"
+        stage.note(connection, engine.settings.run_id, "relinked", thing, premium)
+    engine.fenced_commit()
+    return len(taken)
 
 
 def _remove_abandoned(engine: Engine) -> int:
@@ -285,7 +322,7 @@ def _conclude(
     begun: float,
     installed: list[str],
     positions: t.Mapping[str, progress.Position],
-    swept: dict[str, int],
+    found: dict[str, int],
     indexes: list[str],
 ) -> dict[str, t.Any]:
     connection, model, settings = engine.connection, engine.model, engine.settings
@@ -298,13 +335,13 @@ def _conclude(
     progress.forget(connection, settings.run_id, list(positions))
     engine.fenced_commit()
     engine.display.log(text)
-    created = sum(position.changed for position in positions.values()) + sum(swept.values())
+    created = sum(position.changed for position in positions.values()) + sum(found.values())
     return {
         "changed": bool(created or installed or indexes),
         "summary": text,
         "counts": after.as_dict(),
         "created": {name: position.changed for name, position in positions.items()},
-        "swept": swept,
+        "swept": found,
         "triggers": installed,
         "indexes": indexes,
         "quarantined": engine.quarantined,
@@ -339,7 +376,7 @@ def is_settled(connection: Connection, model: Model, grace_seconds: float) -> bo
 
 
 def is_swept(connection: Connection, model: Model, grace_seconds: float) -> bool:
-    tasks = batches.tasks(model, grace_seconds)
+    tasks = passes(model, grace_seconds)
     return not any(task.remaining(connection, 1) for task in tasks) and not abandoned.find(
         connection, model, 1
     )

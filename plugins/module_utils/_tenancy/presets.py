@@ -16,7 +16,12 @@ RUNBOOK: t.Final[dict[str, t.Any]] = {
     "premiums": {
         "table": "Premium",
         "id": "id",
+        # Which table has the column: the premium its owner's id, or the user his premium's id.
+        "owner_in": "premium",
         "owner": "userId",
+        "admin": "",
+        # The same of the link: the premium its organization's id, or the organization its premium's id.
+        "link_in": "premium",
         "organization": "organizationId",
         "tier": "tier",
         "used_seats": "usedSeats",
@@ -52,10 +57,27 @@ RUNBOOK: t.Final[dict[str, t.Any]] = {
     "deprecated": [],
 }
 
-PRESETS: t.Final[dict[str, dict[str, t.Any]]] = {"runbook": RUNBOOK}
+# Users point at a premium that they may share, and so do organizations.
+EMAILAI: t.Final[dict[str, t.Any]] = {
+    **RUNBOOK,
+    "users": {**RUNBOOK["users"], "table": "User"},
+    "premiums": {
+        "table": "Premium",
+        "id": "id",
+        "owner_in": "user",
+        "owner": "premiumId",
+        "admin": "premiumAdminId",
+        "link_in": "organization",
+        "organization": "premiumId",
+        "tier": "tier",
+        "used_seats": "",
+        "max_seats": "",
+    },
+}
+
+PRESETS: t.Final[dict[str, dict[str, t.Any]]] = {"runbook": RUNBOOK, "emailai": EMAILAI}
 
 # Known models whose links are of another kind than this version can follow.
 NOT_YET: t.Final[dict[str, str]] = {
-    "emailai": "users point at a premium they share (user.premiumId) and organizations point at it too",
     "inbox_zero": "memberships belong to mailboxes, not to users, and users share a premium",
 }

@@ -17,6 +17,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._postgres.statem
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy import (
     counts,
     move,
+    premiums,
     report,
     schema,
     unlink,
@@ -30,6 +31,9 @@ from ansible_collections.emailai.migration.plugins.module_utils._tenancy.compare
 if t.TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
 
+# Shared premiums named in the table; the answer has more.
+_SHOWN: t.Final = 100
+
 
 def preview(job: worker.Job, cost: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     with session(job.target, "plan", autocommit=True) as connection:
@@ -41,7 +45,9 @@ def preview(job: worker.Job, cost: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         schema.refuse(Comparison(differences=faults), "plan with")
         found = counts.read(connection, job.model, job.settings.grace_seconds)
         costs = {name: float(seconds) for name, seconds in cost.items()}
-        table, (low, high) = report.dry_run(found, costs)
+        shared = premiums.shared(connection, job.model) if job.model.sharing else []
+        told = premiums.lines(job.model, shared, _SHOWN) if shared else []
+        table, (low, high) = report.dry_run(found, costs, told)
         return {
             "changed": _would_change(connection, job, found),
             "finished": True,
@@ -52,6 +58,7 @@ def preview(job: worker.Job, cost: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
                 "counts": found.as_dict(),
                 "seconds_from": round(low, 3),
                 "seconds_to": round(high, 3),
+                **({"shared_premiums": shared} if job.model.sharing else {}),
             },
         }
 

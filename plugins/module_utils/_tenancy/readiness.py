@@ -91,7 +91,7 @@ def _map(connection: Connection, model: Model, _rights: str) -> Line:
 
 
 def _owner_rights(connection: Connection, model: Model, _rights: str) -> Line:
-    tables = [model.users.table, *(link.table for link in model.links)]
+    tables = list(model.old_tables)
     missing = [
         str(reason)
         for (reason,) in rows(
@@ -120,7 +120,7 @@ def _owner_rights(connection: Connection, model: Model, _rights: str) -> Line:
 
 def _table_rights(connection: Connection, model: Model, rights: str) -> Line:
     wanted = {"reader": ["SELECT"], "writer": ["SELECT", "UPDATE"]}[rights]
-    tables = [model.users.table, *(link.table for link in model.links)]
+    tables = list(model.old_tables)
     parts = [
         compose(
             "SELECT {right} || ' on ' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid ="

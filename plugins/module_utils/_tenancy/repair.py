@@ -20,17 +20,20 @@ from ansible_collections.emailai.migration.plugins.module_utils._tenancy import 
     checks,
     members,
     move,
+    premiums,
     schema,
     seats,
     stage,
     wanted,
 )
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy.passes import passes
 
 if t.TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
 
     from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import Target
-    from ansible_collections.emailai.migration.plugins.module_utils._tenancy.model import Link, Model
+    from ansible_collections.emailai.migration.plugins.module_utils._tenancy.engine import Work
+    from ansible_collections.emailai.migration.plugins.module_utils._tenancy.model import Model
 
 _CHUNK: t.Final = 500
 
@@ -73,24 +76,23 @@ def repair(connection: Connection, case: str, request: Request, is_check: bool) 
 def _late_users(connection: Connection, request: Request, is_check: bool) -> Found:
     """Users without organization, and what they own."""
     found = Found()
-    for task in batches.tasks(request.model, request.grace_seconds):
-        work = move.SweptWork(request.model, task.link, request.grace_seconds)
+    for task in passes(request.model, request.grace_seconds):
+        work = move.swept(task)
         keys = work.remaining(connection, checks.IDS_SHOWN * 100)
         found.rows += [f"{task.table} {key}" for key in keys]
-        if task.link is None:
+        if task.name == "users":
             found.diagnosis.append(f"{len(keys)} users without organization")
             continue
         found.diagnosis.append(f"{len(keys)} rows of {task.table} without organization whose owner has one")
     found.would_change = bool(found.rows)
     if not is_check and found.rows:
         # Linking comes after creating, which makes more rows linkable.
-        for task in batches.tasks(request.model, request.grace_seconds):
-            found.repaired += _take_all(connection, request, task.link)
+        for task in passes(request.model, request.grace_seconds):
+            found.repaired += _take_all(connection, move.swept(task))
     return found
 
 
-def _take_all(connection: Connection, request: Request, link: Link | None) -> list[str]:
-    work = move.SweptWork(request.model, link, request.grace_seconds)
+def _take_all(connection: Connection, work: Work) -> list[str]:
     keys = work.remaining(connection, checks.IDS_SHOWN * 100)
     for at in range(0, len(keys), _CHUNK):
         work.apply(connection, batches.listed(keys[at : at + _CHUNK]))
@@ -113,8 +115,26 @@ def _wrong_links(connection: Connection, request: Request, is_check: bool) -> Fo
                 stage.note(connection, request.run_id, "relinked", thing, before, after)
                 found.repaired.append(thing)
             connection.commit()
+    if request.model.sharing:
+        _strangers_premiums(connection, request, is_check, found)
     found.would_change = bool(found.rows)
     return found
+
+
+def _strangers_premiums(connection: Connection, request: Request, is_check: bool, found: Found) -> None:
+    """Taken away, and given to whom they belong."""
+    model = request.model
+    keys = premiums.strangers(connection, model, only_ours=False)
+    found.diagnosis.append(f"{len(keys)} organizations with a premium that only strangers have")
+    found.rows += [f"{model.organizations.table} {key}" for key in keys]
+    if is_check:
+        return
+    for key, premium in premiums.free(connection, model, keys):
+        thing = f"{model.organizations.table} {key}"
+        stage.note(connection, request.run_id, "relinked", thing, premium)
+        found.repaired.append(thing)
+    _take_all(connection, premiums.Giving(model, request.grace_seconds))
+    connection.commit()
 
 
 def _missing_owners(connection: Connection, request: Request, is_check: bool) -> Found:
@@ -166,6 +186,8 @@ def _no_access(connection: Connection, request: Request, is_check: bool) -> Foun
     missing = [members.unlinked_of(connection, model, link, user) for link in model.links]
     if not members.is_member(connection, model, user):
         found.rows.append("no organization")
+    premium = _premium_due(connection, model, user)
+    found.rows += [f"without organization: premium {key}" for key in premium]
     found.rows += [
         f"{link.table} {key} in a stranger's organization" for link, keys in wrong.items() for key in keys
     ]
@@ -178,10 +200,22 @@ def _no_access(connection: Connection, request: Request, is_check: bool) -> Foun
         if keys:
             work.apply(connection, batches.listed(keys))
         members.relink(connection, model, link, wrong[link])
+    # One who had no organization was not due before.
+    premium = _premium_due(connection, model, user)
+    if premium:
+        premiums.Giving(model, 0).apply(connection, batches.listed(premium))
     connection.commit()
     found.repaired = found.rows
     found.diagnosis += ["after the repair:", *members.access(connection, model, user)]
     return found
+
+
+def _premium_due(connection: Connection, model: Model, user: str) -> list[str]:
+    """The user's premium, if the pass would give it to an organization now."""
+    if model.sharing is None:
+        return []
+    due = premiums.Giving(model, 0).remaining(connection, checks.IDS_SHOWN * 100)
+    return [key for key in premiums.of_user(connection, model, user) if key in due]
 
 
 def _billing(connection: Connection, request: Request, is_check: bool) -> Found:

@@ -62,8 +62,13 @@ def span(seconds: tuple[float, float]) -> str:
     return duration(high) if duration(low) == duration(high) else f"{duration(low)} to {duration(high)}"
 
 
-def dry_run(counts: Counts, costs: t.Mapping[str, float]) -> tuple[str, tuple[float, float]]:
-    """The plan as a table of three phases (one more per resource), and the whole time as an interval."""
+def dry_run(
+    counts: Counts, costs: t.Mapping[str, float], shared: t.Sequence[str] = ()
+) -> tuple[str, tuple[float, float]]:
+    """The plan as a table of three phases (one more per resource), and the whole time as an interval.
+
+    ``shared`` are lines about premiums that several users have.
+    """
     users = counts.users
     total = interval(users.total, costs.get("users"))
     lines = [
@@ -85,6 +90,8 @@ def dry_run(counts: Counts, costs: t.Mapping[str, float]) -> tuple[str, tuple[fl
             *_phase(name, link),
             f"  - Estimated time: {span(time)}",
         ]
+    if shared:
+        lines += ["", "Premiums that several users share", *(f"  - {line}" for line in shared)]
     lines += ["", f"Total estimated time: {span(total)}"]
     if not costs:
         lines.append("(not measured yet on this data; a rehearsal narrows it)")
@@ -100,7 +107,13 @@ def _phase(name: str, link: LinkCounts) -> list[str]:
         *_detail("without owner, cannot be linked: a finding", link.ownerless),
         *_detail("whose owner does not exist: orphans", link.orphans),
         *_detail("whose owner signed up a moment ago", link.pending),
+        *_detail("shared by several users, linked to nobody's organization: a finding", _of(link, "shared")),
+        *_detail("whose organization has another: a finding", _of(link, "taken")),
     ]
+
+
+def _of(link: LinkCounts, kind: str) -> int:
+    return int(getattr(link, kind, 0))
 
 
 def _detail(text: str, number: int) -> list[str]:

@@ -103,7 +103,8 @@ def compared(connection: Connection, model: Model, with_indexes: bool) -> Compar
         name=value(model.roles.type),
     )
     role_type = str(row(connection, quoted)[0])
-    things: list[t.Any] = list(wanted.expanded(model, user_type, role_type))
+    premium_type = found.tables[model.premium.table].columns[model.premium.id].type
+    things: list[t.Any] = list(wanted.expanded(model, user_type, role_type, premium_type))
     if with_indexes:
         things += wanted.indexed(model)
     result = compare(things, found)

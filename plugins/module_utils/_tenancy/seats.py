@@ -16,6 +16,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._postgres.statem
     run,
     value,
 )
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import premiums
 
 if t.TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -50,7 +51,7 @@ class Seats:
 
 def overview(connection: Connection, model: Model, organization: str) -> list[Seats]:
     """Of one organization all premiums; of all organizations those whose seats differ from their members."""
-    premium, link, member = model.premium, model.premiums, model.members
+    premium, member = model.premium, model.members
     if not premium.used_seats:
         raise MigrationError("read", "the seats", "the model map names no column for used seats")
 
@@ -58,29 +59,27 @@ def overview(connection: Connection, model: Model, organization: str) -> list[Se
         return compose("p.{name}", name=name) if name else raw("NULL")
 
     count = compose(
-        "(SELECT count(*) FROM {members} m WHERE m.{organization} = p.{link})",
+        "(SELECT count(*) FROM {members} m WHERE m.{organization} = l.id)",
         members=model.at(member.table),
         organization=member.organization,
-        link=link.organization,
     )
     used = column(premium.used_seats)
     condition = (
-        compose("p.{link} = {id}", link=link.organization, id=value(organization))
+        compose("l.id = {id}", id=value(organization))
         if organization
         else compose("{used} IS NOT NULL AND {used} <> {count}", used=used, count=count)
     )
     found = rows(
         connection,
         compose(
-            "SELECT p.{link}::text, p.{id}::text, coalesce({tier}::text, ''), {used}, {most}::int, {count}"
-            " FROM {table} p WHERE p.{link} IS NOT NULL AND {condition} ORDER BY p.{id} LIMIT {shown}",
-            link=link.organization,
-            id=link.id,
+            "SELECT l.id::text, p.{id}::text, coalesce({tier}::text, ''), {used}, {most}::int, {count}"
+            " FROM {linked} WHERE l.id IS NOT NULL AND {condition} ORDER BY p.{id} LIMIT {shown}",
+            linked=premiums.with_organization(model),
+            id=premium.id,
             tier=column(premium.tier),
             used=used,
             most=column(premium.max_seats),
             count=count,
-            table=model.at(link.table),
             condition=condition,
             shown=value(SHOWN),
         ),
@@ -94,10 +93,10 @@ def write(connection: Connection, model: Model, premium: str, number: t.Any) -> 
         connection,
         compose(
             "UPDATE {table} SET {seats} = {number} WHERE {id} = {premium}",
-            table=model.at(model.premiums.table),
+            table=model.at(model.premium.table),
             seats=model.premium.used_seats,
             number=value(number),
-            id=model.premiums.id,
+            id=model.premium.id,
             premium=value(premium),
         ),
     )

@@ -22,7 +22,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._postgres.statem
     text_of,
     value,
 )
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy import sql
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import premiums, sql
 
 if t.TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -34,6 +34,7 @@ if t.TYPE_CHECKING:
 USERS: t.Final = "emailai_migration_users"
 INSERTED: t.Final = "emailai_migration_inserted"
 MOVED: t.Final = "emailai_migration_moved"
+PREMIUMS: t.Final = "emailai_migration_premiums"
 
 # Rows inserted before their user has an organization are remembered by their
 # key in a setting that ends with the transaction. So the sign-up finds them
@@ -56,7 +57,7 @@ def triggers(connection: Connection, model: Model) -> list[Trigger]:
     found = [_users(connection, model)]
     for number, link in enumerate(model.links):
         found += _links(connection, model, link, number)
-    return found
+    return [*found, _premiums(connection, model)] if model.sharing else found
 
 
 def _users(connection: Connection, model: Model) -> Trigger:
@@ -76,7 +77,7 @@ def _users(connection: Connection, model: Model) -> Trigger:
             waiting := current_setting('emailai_migration.waiting', true);
             IF waiting <> '' THEN
                 {updates}
-            END IF;
+            END IF;{give}
             RETURN NULL;
         END
         """,
@@ -84,6 +85,7 @@ def _users(connection: Connection, model: Model) -> Trigger:
         has_membership=sql.has_membership(model, compose("NEW.{id}", id=model.users.id)),
         create=sql.create(model, person),
         updates=join(updates, "\n"),
+        give=premiums.give(model) if model.sharing else raw(""),
     )
     table = model.at(model.users.table)
     return Trigger(
@@ -170,6 +172,38 @@ def _links(connection: Connection, model: Model, link: Link, number: int) -> lis
     ]
 
 
+def _premiums(connection: Connection, model: Model) -> Trigger:
+    """A user who changes his premium: what his organization got from him goes, and the new one comes.
+
+    The new release bills organizations itself, and may empty the users' column as it takes them over.
+    """
+    sharing = premiums.sharing_of(model)
+    table = model.at(model.users.table)
+    body = compose(
+        """
+        BEGIN
+            IF starts_with(current_setting('application_name', true), {mark}) THEN
+                RETURN NULL;
+            END IF;
+            {take}
+            {give}
+            RETURN NULL;
+        END
+        """,
+        mark=value(model.release_mark),
+        take=premiums.take(model),
+        give=premiums.give(model),
+    )
+    create = compose(
+        "CREATE TRIGGER {name} AFTER UPDATE OF {has} ON {table} FOR EACH ROW"
+        " WHEN (NEW.{has} IS DISTINCT FROM OLD.{has}) EXECUTE FUNCTION emailai_migration.sync_premiums()",
+        name=PREMIUMS,
+        has=sharing.user,
+        table=table,
+    )
+    return Trigger(PREMIUMS, model.users.table, "sync_premiums", text_of(connection, body), create)
+
+
 def key_type(connection: Connection, model: Model, link: Link) -> str:
     found = rows(
         connection,
@@ -196,11 +230,12 @@ def state(connection: Connection, model: Model) -> dict[tuple[str, str], str]:
                 "SELECT c.relname, t.tgname, t.tgenabled IN ('O', 'A'), p.prosrc FROM pg_trigger t"
                 " JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
                 " JOIN pg_proc p ON p.oid = t.tgfoid WHERE n.nspname = {schema} AND NOT t.tgisinternal"
-                " AND t.tgname IN ({users}, {inserted}, {moved})",
+                " AND t.tgname IN ({users}, {inserted}, {moved}, {premiums})",
                 schema=value(model.schema),
                 users=value(USERS),
                 inserted=value(INSERTED),
                 moved=value(MOVED),
+                premiums=value(PREMIUMS),
             ),
         )
     }
@@ -296,6 +331,9 @@ def release(connection: Connection, target: Target, model: Model, patience: ddl.
             home=sql.organization_of(compose("OLD.{owner}", owner=link.owner)),
         )
         bodies[f"sync_link_{number}"] = text_of(connection, body)
+    if model.sharing:
+        body = compose("BEGIN {release} RETURN NULL; END", release=premiums.release(model))
+        bodies["sync_premiums"] = text_of(connection, body)
     standing_functions = {
         trigger.function
         for trigger in triggers(connection, model)

@@ -22,6 +22,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._postgres.statem
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy import (
     abandoned,
     batches,
+    premiums,
     progress,
     report,
     schema,
@@ -30,6 +31,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._tenancy import 
     sync,
 )
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy.engine import Engine, Heart
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy.passes import passes
 
 if t.TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -47,6 +49,10 @@ class Unlinking:
     @property
     def name(self) -> str:
         return f"unlink {self.link.name}"
+
+    @property
+    def part(self) -> str:
+        return self.link.name
 
     @property
     def table(self) -> str:
@@ -117,15 +123,17 @@ def unlink(engine: Engine) -> dict[str, t.Any]:
         with session(engine.maker, "triggers") as owner:
             sync.release(owner, engine.maker, model, settings.patience)
         before = _totals(connection, model)
-        engine.display.begin({work.name: before[work.link.name] for work in works}, {})
+        walked = {work.name: _count(connection, model, work.table) for work in works}
+        connection.rollback()
+        engine.display.begin(walked, {})
         unlinked = {}
         for work in works:
-            engine.display.enter(f"unlinking {work.link.name}")
-            unlinked[work.link.name] = engine.walk(work, before[work.link.name]).changed
+            engine.display.enter(f"unlinking {work.part}")
+            unlinked[work.part] = engine.walk(work, walked[work.name]).changed
         # What fired before the release may still commit a link.
         engine.wait_for_horizon()
         for work in works:
-            unlinked[work.link.name] += _rest_of(engine, work)
+            unlinked[work.part] += _rest_of(engine, work)
         engine.display.enter("taking the sync triggers down")
         with session(engine.maker, "triggers") as owner:
             dropped = sync.remove(owner, engine.maker, model, settings.patience)
@@ -148,19 +156,28 @@ def unlink(engine: Engine) -> dict[str, t.Any]:
     }
 
 
-def _works(connection: Connection, model: Model) -> list[Unlinking]:
+_Way = t.Union[Unlinking, premiums.Taking]
+
+
+def _works(connection: Connection, model: Model) -> list[_Way]:
     """Of the tables that have a link column: a half-expanded schema is taken back as well."""
     tables = catalog.read_tables(connection, model.schema, list(model.tables))
     connection.rollback()
-    return [Unlinking(model, link) for link in model.links if link.organization in tables[link.table].columns]
+    works: list[_Way] = [
+        Unlinking(model, link) for link in model.links if link.organization in tables[link.table].columns
+    ]
+    organizations = tables.get(model.organizations.table)
+    if model.sharing and organizations and model.sharing.organization in organizations.columns:
+        works.append(premiums.Taking(model))
+    return works
 
 
-def _rest_of(engine: Engine, work: Unlinking) -> int:
+def _rest_of(engine: Engine, work: _Way) -> int:
     settled, left = engine.settle(work)
     if left:
         raise MigrationError(
             "unlink",
-            work.link.table,
+            work.table if isinstance(work, Unlinking) else work.part,
             f"inconclusive: {left} rows were held by other sessions through every round",
             "Run the same command again",
             kind="inconclusive",
@@ -169,14 +186,15 @@ def _rest_of(engine: Engine, work: Unlinking) -> int:
 
 
 def _totals(connection: Connection, model: Model) -> dict[str, int]:
-    found = {
-        link.name: int(
-            row(connection, compose("SELECT count(*) FROM {table}", table=model.at(link.table)))[0]
-        )
-        for link in model.links
-    }
+    tables = {link.name: link.table for link in model.links}
+    tables.setdefault(premiums.NAME, model.premium.table)
+    found = {name: _count(connection, model, table) for name, table in tables.items()}
     connection.rollback()
     return found
+
+
+def _count(connection: Connection, model: Model, table: str) -> int:
+    return int(row(connection, compose("SELECT count(*) FROM {table}", table=model.at(table)))[0])
 
 
 def _refuse_cascades(connection: Connection, model: Model, keeps: bool) -> None:
@@ -260,10 +278,10 @@ def _remove(engine: Engine, keys: list[str]) -> int:
     return abandoned.remove(connection, model, engine.settings.run_id, keys)
 
 
-def _forget(engine: Engine, works: t.Sequence[Unlinking]) -> None:
+def _forget(engine: Engine, works: t.Sequence[_Way]) -> None:
     """The next pass in either direction begins at the first row."""
     names = [work.name for work in works]
-    names += [task.name for task in batches.tasks(engine.model, 0)] + ["move"]
+    names += [task.name for task in passes(engine.model, 0)] + ["move"]
     progress.forget(engine.connection, engine.settings.run_id, names)
     engine.fenced_commit()
 

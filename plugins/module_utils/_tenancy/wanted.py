@@ -55,7 +55,8 @@ class NewIndex:
 
 @dataclass(frozen=True)
 class NewKey:
-    """``on_delete`` is RESTRICT or, for memberships of a deleted user only, CASCADE."""
+    """``on_delete`` is RESTRICT; for memberships of a deleted user only CASCADE; SET NULL where the old
+    release deletes the target."""
 
     name: str
     table: str
@@ -68,10 +69,10 @@ class NewKey:
 Wanted = t.Union[Enum, NewTable, NewColumn, NewIndex, NewKey]
 
 
-def expanded(model: Model, user_type: str, role_type: str) -> list[Wanted]:
+def expanded(model: Model, user_type: str, role_type: str, premium_type: str = "text") -> list[Wanted]:
     """Everything but the indexes on the link columns, which come after the data.
 
-    The types are SQL as the server spells it: of the users' id and of the roles.
+    The types are SQL as the server spells it: of the users' id, of the roles and of the premiums' id.
     """
     organization, member, names = model.organizations, model.members, _names(model)
     wanted: list[Wanted] = [
@@ -85,6 +86,7 @@ def expanded(model: Model, user_type: str, role_type: str) -> list[Wanted]:
                 Field(organization.name, "text"),
                 Field(organization.slug, "text"),
                 *_times(organization.created_at, organization.updated_at),
+                *_premium_field(model, premium_type),
             ),
             tuple(organization.fill),
         ),
@@ -112,13 +114,38 @@ def expanded(model: Model, user_type: str, role_type: str) -> list[Wanted]:
     for link in model.links:
         wanted.append(NewColumn(link.table, Field(link.organization, "text", is_required=False)))
         wanted.append(_key(names[link.name, "fkey"], link.table, link.organization, model))
-    return wanted
+    return wanted + _shared_premiums(model, names)
 
 
 def indexed(model: Model) -> list[NewIndex]:
     names = _names(model)
     return [
         NewIndex(names[link.name, "idx"], link.table, (link.organization,), False) for link in model.links
+    ]
+
+
+def _premium_field(model: Model, premium_type: str) -> list[Field]:
+    if model.sharing is None:
+        return []
+    return [Field(model.sharing.organization, premium_type, is_required=False)]
+
+
+def _shared_premiums(model: Model, names: t.Mapping[t.Any, str]) -> list[Wanted]:
+    """The key of the link, and the indexes by which who has a premium is found: needed before the data."""
+    sharing, premium, organizations = model.sharing, model.premium, model.organizations.table
+    if sharing is None:
+        return []
+    return [
+        NewKey(
+            names["sharing", "fkey"],
+            organizations,
+            sharing.organization,
+            premium.table,
+            premium.id,
+            "SET NULL",
+        ),
+        NewIndex(names["sharing", "idx"], organizations, (sharing.organization,), False),
+        NewIndex(names["sharing", "users"], model.users.table, (sharing.user,), False),
     ]
 
 
@@ -146,4 +173,9 @@ def _names(model: Model) -> dict[t.Any, str]:
     for link in model.links:
         names[link.name, "fkey"] = object_name(link.table, (link.organization,), "fkey")
         names[link.name, "idx"] = object_name(link.table, (link.organization,), "idx")
+    if model.sharing:
+        column = (model.sharing.organization,)
+        names["sharing", "fkey"] = object_name(organization.table, column, "fkey")
+        names["sharing", "idx"] = object_name(organization.table, column, "idx")
+        names["sharing", "users"] = object_name(model.users.table, (model.sharing.user,), "idx")
     return distinct(names)

@@ -60,6 +60,19 @@ def test_the_links_get_their_indexes_last() -> None:
     assert not linked & {one.name for one in WANTED if isinstance(one, wanted.NewIndex)}
 
 
+def test_an_organization_outlives_its_premium_and_a_premium_its_organization() -> None:
+    shared = wanted.expanded(model.load("emailai", None), "text", 'public."OrganizationRole"', "uuid")
+    keys = {one.name: one.on_delete for one in shared if isinstance(one, wanted.NewKey)}
+    assert keys == {
+        "OrganizationMember_organizationId_fkey": "RESTRICT",
+        "OrganizationMember_userId_fkey": "CASCADE",
+        "EmailAccount_organizationId_fkey": "RESTRICT",
+        "Organization_premiumId_fkey": "SET NULL",
+    }
+    table = next(one for one in shared if isinstance(one, wanted.NewTable) and one.name == "Organization")
+    assert table.fields[-1] == wanted.Field("premiumId", "uuid", is_required=False)
+
+
 def test_an_index_under_another_name_serves() -> None:
     index = Index("by_hand", ("organizationId",), False, True, True)
     there = found(tables={**OLD, "EmailAccount": dataclasses.replace(OLD["EmailAccount"], indexes=(index,))})

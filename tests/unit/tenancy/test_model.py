@@ -60,7 +60,49 @@ def test_a_column_that_is_not_there_may_be_left_out() -> None:
     assert model.load("runbook", {"users": {"name": ""}}).users.name == ""
 
 
-@pytest.mark.parametrize("preset", ["emailai", "inbox_zero", "other"])
+def test_users_may_point_at_their_premium() -> None:
+    found = model.load("emailai", None)
+    assert found.users.table == "User"
+    assert [link.name for link in found.links] == ["accounts"]
+    assert found.sharing == model.Sharing("premiumId", "premiumAdminId", "premiumId", "report")
+    assert found.old_tables == ("User", "EmailAccount", "Premium")
+    assert model.load("runbook", None).sharing is None
+
+
+def test_any_preset_can_be_taken_there_by_its_map() -> None:
+    premiums = {"owner_in": "user", "owner": "plan", "link_in": "organization", "organization": "plan"}
+    found = model.load("runbook", {"premiums": premiums})
+    assert found.sharing == model.Sharing("plan", "", "plan", "report")
+
+
+@pytest.mark.parametrize(
+    ("preset", "given", "fault"),
+    [
+        ("runbook", {"owner_in": "users"}, "premiums.owner_in is none of premium, user"),
+        ("runbook", {"link_in": ""}, "premiums.link_in is none of premium, organization"),
+        ("runbook", {"owner_in": "user"}, "user and premium do not go together"),
+        ("emailai", {"owner_in": "premium"}, "premium and organization do not go together"),
+        ("runbook", {"admin": "adminId"}, "premiums.admin is a column of users"),
+        ("emailai", {"admin": "premiumId"}, "premiums.owner is a column of users that plays another part"),
+        ("emailai", {"owner": "email"}, "premiums.owner is a column of users that plays another part"),
+        ("emailai", {"organization": "slug"}, "premiums.organization is a column of organizations"),
+        ("emailai", {"owner": ""}, "premiums.owner is not a name"),
+    ],
+)
+def test_where_the_columns_of_a_premium_may_be(preset: str, given: dict[str, t.Any], fault: str) -> None:
+    with pytest.raises(MigrationError) as caught:
+        model.load(preset, {"premiums": given})
+    assert [fault in one for one in caught.value.facts["differences"]] == [True]
+
+
+def test_a_policy_is_part_of_a_model_that_shares() -> None:
+    assert model.load("emailai", None, "owner").digest != model.load("emailai", None).digest
+    assert model.load("runbook", None, "team").digest == model.load("runbook", None).digest
+    with pytest.raises(MigrationError, match="Cannot use premium policy team"):
+        model.load("emailai", None, "team")
+
+
+@pytest.mark.parametrize("preset", ["inbox_zero", "other"])
 def test_other_presets_are_refused_with_the_reason(preset: str) -> None:
     with pytest.raises(MigrationError, match="Cannot use preset"):
         model.load(preset, None)

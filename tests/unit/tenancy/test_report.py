@@ -11,6 +11,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._tenancy import 
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy.counts import (
     Counts,
     LinkCounts,
+    PremiumCounts,
     UserCounts,
 )
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy.judge import Verdict
@@ -36,6 +37,16 @@ def test_the_plan_has_the_runbooks_three_phases() -> None:
         assert part in text
     assert text.endswith("nothing was changed")
     assert high > 10 * low
+
+
+def test_shared_premiums_are_told_apart_and_listed() -> None:
+    premiums = PremiumCounts(100, 10, 5, 0, 1, shared=4, taken=2)
+    assert premiums.due == 78
+    text, _seconds = report.dry_run(Counts(COUNTS.users, {"premiums": premiums}), {}, ["p1: 3 users"])
+    for part in ("- To link: 78", "4 shared by several users", "2 whose organization has another"):
+        assert part in text
+    assert "Premiums that several users share\n  - p1: 3 users\n" in text
+    assert "share" not in report.dry_run(COUNTS, {})[0]
 
 
 def test_a_measured_cost_narrows_the_time() -> None:

@@ -1,0 +1,22 @@
+# Copyright (c) emailai.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which passes a model needs, in the order that makes each find what the one before made."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import batches, premiums
+
+if t.TYPE_CHECKING:
+    from ansible_collections.emailai.migration.plugins.module_utils._tenancy.model import Model
+
+Pass = t.Union[batches.Task, premiums.Giving]
+
+
+def passes(model: Model, grace_seconds: float) -> list[Pass]:
+    found: list[Pass] = [batches.Task(model, link, grace_seconds) for link in (None, *model.links)]
+    if model.sharing:
+        # After users and accounts, where the other model has its premiums.
+        found.insert(2, premiums.Giving(model, grace_seconds))
+    return found
