@@ -96,25 +96,32 @@ def _rank(model: Model, alias: str) -> Composable:
 
 def is_sole(model: Model) -> Composable:
     """Whether nobody but user ``u`` has his premium."""
-    return _nobody(model, raw("true"))
-
-
-def _is_first(model: Model) -> Composable:
-    return _nobody(model, compose("{x} < {u}", x=_rank(model, "x"), u=_rank(model, "u")))
-
-
-def _nobody(model: Model, condition: Composable) -> Composable:
     return compose(
-        "NOT EXISTS (SELECT 1 FROM {users} x WHERE x.{has} = u.{has} AND x.{user} <> u.{user} AND"
-        " {condition})",
-        condition=condition,
+        "NOT EXISTS (SELECT 1 FROM {users} x WHERE x.{has} = u.{has} AND x.{user} <> u.{user})",
         **parts_of(model),
     )
 
 
-def is_chosen(model: Model) -> Composable:
-    """Whether the organization of user ``u`` is the one that gets his premium, under the policy."""
-    return _is_first(model) if sharing_of(model).policy == "owner" else is_sole(model)
+def chosen(model: Model, condition: Composable) -> Composable:
+    """Of the users ``u`` that fulfil it, those whose organization gets their premium, under the policy.
+
+    Sorted, not compared with one another: thousands may share one premium.
+    """
+    if sharing_of(model).policy == "owner":
+        return compose(
+            "SELECT DISTINCT ON (u.{has}) u.{user} AS id, u.{has} AS premium FROM {users} u"
+            " WHERE u.{has} IS NOT NULL AND {condition} ORDER BY u.{has}, {rank}",
+            condition=condition,
+            rank=_rank(model, "u"),
+            **parts_of(model),
+        )
+    return compose(
+        "SELECT u.{user} AS id, u.{has} AS premium FROM {users} u"
+        " WHERE u.{has} IS NOT NULL AND {condition} AND {is_sole}",
+        condition=condition,
+        is_sole=is_sole(model),
+        **parts_of(model),
+    )
 
 
 def is_given(model: Model, premium: Composable) -> Composable:
@@ -142,7 +149,7 @@ def give(model: Model) -> Composable:
            AND u.{has} = (SELECT p.{premium_id} FROM {premiums} p WHERE p.{premium_id} = u.{has}
                              FOR KEY SHARE SKIP LOCKED)
            AND o.{organization} = (SELECT h.{organization} FROM {organizations} h
-                WHERE h.{organization} = {home} AND h.{gets} IS NULL FOR NO KEY UPDATE SKIP LOCKED);
+                WHERE h.{organization} = {home} AND (h.{gets} IS NULL) IS TRUE FOR NO KEY UPDATE SKIP LOCKED);
         """,
         is_sole=is_sole(model),
         is_given=is_given(model, compose("u.{has}", has=sharing_of(model).user)),
@@ -213,27 +220,27 @@ class Giving:
                     SELECT p.{premium_id} AS id FROM {premiums} p WHERE {range} AND NOT {is_given}
                        FOR KEY SHARE OF p SKIP LOCKED
                 ), people AS MATERIALIZED (
-                    SELECT u.{user} AS id, u.{has} AS premium FROM {users} u
-                     WHERE u.{has} IN (SELECT id FROM page) AND {is_chosen} FOR SHARE OF u SKIP LOCKED
+                    SELECT u.{user} AS id, u.{has} AS premium FROM ({chosen}) k
+                      JOIN {users} u ON u.{user} = k.id AND u.{has} = k.premium FOR SHARE OF u SKIP LOCKED
                 ), wanted AS MATERIALIZED (
                     SELECT DISTINCT ON (h.home) h.home, h.premium
                       FROM (SELECT {home} AS home, people.premium FROM people) h
                      WHERE h.home IS NOT NULL ORDER BY h.home, h.premium
                 ), homes AS MATERIALIZED (
                     SELECT o.{organization} AS id FROM {organizations} o
-                     WHERE o.{organization} IN (SELECT home FROM wanted) AND o.{gets} IS NULL
+                     WHERE o.{organization} IN (SELECT home FROM wanted) AND (o.{gets} IS NULL) IS TRUE
                        FOR NO KEY UPDATE OF o SKIP LOCKED
                 ), given AS (
                     UPDATE {organizations} o SET {gets} = wanted.premium
                       FROM wanted JOIN homes ON homes.id = wanted.home
-                     WHERE o.{organization} = homes.id AND o.{gets} IS NULL
+                     WHERE o.{organization} = homes.id AND (o.{gets} IS NULL) IS TRUE
                     RETURNING 1
                 )
                 SELECT count(*) FROM given
                 """,
                 range=page.condition(self._key()),
                 is_given=is_given(model, self._key()),
-                is_chosen=is_chosen(model),
+                chosen=chosen(model, compose("u.{has} IN (SELECT id FROM page)", **parts_of(model))),
                 home=sql.home_of(model, raw("people.id")),
                 **parts_of(model),
             ),
@@ -353,8 +360,11 @@ def classes(model: Model, grace_seconds: float, is_expanded: bool = True) -> Com
     the tables are there no premium is done and no organization taken.
     """
     user = compose("u.{id}", id=model.users.id)
+    # Looked up by its key alone: as a second condition the index on the premium would be read from end
+    # to end for each user, while the statistics say that it is empty.
     is_taken = compose(
-        "EXISTS (SELECT 1 FROM {organizations} o WHERE o.{organization} = {home} AND o.{gets} IS NOT NULL)",
+        "coalesce((SELECT o.{gets} IS NOT NULL FROM {organizations} o WHERE o.{organization} = {home}),"
+        " false)",
         home=sql.home_of(model, user),
         **parts_of(model),
     )
@@ -366,16 +376,15 @@ def classes(model: Model, grace_seconds: float, is_expanded: bool = True) -> Com
                p.{premium_id}::text AS id, coalesce(c.is_settled, false) AS is_settled
           FROM {premiums} p
           LEFT JOIN (SELECT DISTINCT u.{has} AS premium FROM {users} u) n ON n.premium = p.{premium_id}
-          LEFT JOIN (SELECT u.{has} AS premium, {is_young} AS is_young, {is_settled} AS is_settled,
+          LEFT JOIN (SELECT k.premium, {is_young} AS is_young, {is_settled} AS is_settled,
                             {is_taken} AS is_taken
-                       FROM {users} u WHERE u.{has} IS NOT NULL AND {is_chosen}) c
-                 ON c.premium = p.{premium_id}
+                       FROM ({chosen}) k JOIN {users} u ON u.{user} = k.id) c ON c.premium = p.{premium_id}
         """,
         is_given=is_given(model, compose("p.{id}", id=model.premium.id)) if is_expanded else raw("false"),
         is_young=sql.is_young(model, grace_seconds),
         is_settled=sql.has_membership(model, user) if is_expanded else raw("false"),
         is_taken=is_taken if is_expanded else raw("false"),
-        is_chosen=is_chosen(model),
+        chosen=chosen(model, raw("true")),
         **parts_of(model),
     )
 
