@@ -302,6 +302,65 @@ def test_an_organization_keeps_the_premium_it_has(database: Shop) -> None:
     assert bad(database.call("org_integrity")) == {"premiums": "finding"}
 
 
+def test_the_writer_needs_no_more_than_rows(postgres: t.Any, tmp_path: Path) -> None:
+    owner, writer = postgres.new_role("owner_of_presets"), postgres.new_role("writer_of_presets")
+    made = postgres.new_database(owner.user)
+    database = Shop(made, tmp_path)
+    build(database)
+    name = {"login_user": writer.user, "login_password": writer.password}
+    database.rows(f'GRANT SELECT, UPDATE ON "User", "EmailAccount" TO {writer.user}')
+    told = database.call("org_integrity", scope="before", rights="writer", **name)
+    assert "missing: SELECT on Premium, UPDATE on Premium" in str(told)
+    database.rows(f'GRANT SELECT, UPDATE ON "Premium" TO {writer.user}')
+    told = database.call("org_integrity", scope="before", rights="writer", **name)
+    assert {line["state"] for line in told["readiness"]} == {"met"}
+    database.call("org_schema")
+    rights = {**name, "owner_url": f"postgresql://{made.user}:{made.password}@{made.host}:{made.port}/other"}
+    moved = database.call("org_migration", **rights)
+    assert not moved["failed"], moved
+    assert database.links() == organizations(SOLE)
+    assert not database.call("org_migration", state="unlinked", **rights)["failed"]
+    assert database.links() == {}
+
+
+def test_names_of_any_spelling(database: Shop) -> None:
+    database.rows(
+        """
+        CREATE SCHEMA "odd %% schema";
+        ALTER TABLE "User" SET SCHEMA "odd %% schema";
+        ALTER TABLE "EmailAccount" SET SCHEMA "odd %% schema";
+        ALTER TABLE "Premium" SET SCHEMA "odd %% schema";
+        ALTER TABLE "odd %% schema"."User" RENAME TO "we""ird %% {x}";
+        ALTER TABLE "odd %% schema"."we""ird %% {x}" RENAME "premiumId" TO "{{ its }} 'plan'";
+        ALTER TABLE "odd %% schema"."we""ird %% {x}" RENAME "premiumAdminId" TO "{0}";
+        ALTER TABLE "odd %% schema"."Premium" RENAME TO "%%s"
+        """,
+        (),
+    )
+    names = {
+        "schema": "odd % schema",
+        "users": {"table": 'we"ird % {x}'},
+        "premiums": {
+            "table": "%s", "owner": "{{ its }} 'plan'", "admin": "{0}", "organization": "{1} \"%", "tier": ""
+        },
+    }  # fmt: skip
+    made = database.call("org_schema", map=names)
+    assert not made["failed"], made
+    assert not database.call("org_schema", map=names)["changed"]
+    for policy, given in (("report", len(SOLE)), ("owner", len(SHARED))):
+        moved = database.call("org_migration", map=names, premium_policy=policy)
+        assert not moved["failed"], moved
+        assert moved["created"]["premiums"] == given
+    database.rows("""UPDATE "odd %% schema"."we""ird %% {x}" SET "{{ its }} 'plan'" = 'p-forgotten'
+                      WHERE id = 'free'""", ())  # fmt: skip
+    assert database.call("org_migration", map=names, check=True)["counts"]["premiums"]["ownerless"] == 1
+    assert bad(database.call("org_integrity", map=names)) == {"premiums": "finding"}
+    back = database.call("org_migration", map=names, state="unlinked", keep_organizations=False)
+    assert back["unlinked"]["premiums"] == len(SOLE) + len(SHARED) + 1, back
+    withdrawn = database.call("org_schema", map=names, state="withdrawn")
+    assert not withdrawn["failed"], withdrawn
+
+
 class TestTriggers:
     """What the old release does to a premium, seen at once in the organization."""
 
