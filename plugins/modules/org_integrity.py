@@ -13,6 +13,9 @@ description:
   - Asks the runbook's six checks in a form that NULL and joins cannot deceive, and more. Links into a
     stranger's organization, orphans, memberships with NULL, twins, rows set aside, invalid indexes, keys
     never validated, keys that cascade, the state of the sync triggers, counts against the plan.
+  - Where users point at a premium (preset C(emailai)), also premiums of strangers and premiums that two of
+    our organizations have. The checks do not know the policy of the data step, so a shared premium that no
+    organization has is a finding of C(premiums).
   - Only reads, and does not fail on what it finds. RV(result) and RV(unacknowledged) say whether to go on.
   - Can run with a read-only role and on a standby; one that lags makes the result inconclusive.
 extends_documentation_fragment:

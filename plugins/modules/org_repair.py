@@ -29,7 +29,9 @@ options:
     description:
       - V(late_users) gives users without organization theirs, and links what they own.
       - V(missing_owners) makes the user an organization was made for its OWNER, or else its oldest member.
-      - V(wrong_links) moves rows out of organizations that their owner is no member of.
+      - V(wrong_links) moves rows out of organizations that their owner is no member of. Where users point at
+        a premium, it takes from an organization one that only strangers have; one that several users share
+        goes on to none, for M(emailai.migration.org_migration) alone knows the policy.
       - V(twins) keeps, of two organizations from one sign-up, the one the new release made.
       - V(no_access) shows what one user belongs to, and creates and links what is missing in one
         transaction.
