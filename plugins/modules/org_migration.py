@@ -95,6 +95,12 @@ options:
         kept.
     type: bool
     default: true
+  workers:
+    description:
+      - How many sessions share a pass, each with a part of the keys. The throttle slows all of them.
+      - A table that was divided by an interrupted call stays divided as it was.
+    type: int
+    default: 2
   work_folder:
     description: Folder of the worker's report and of C(migration.log), on the host the module runs on.
     type: path
@@ -226,6 +232,7 @@ def run(params: dict[str, t.Any], is_check: bool) -> dict[str, t.Any]:
         horizon_seconds=params["horizon_seconds"],
         work_folder=params["work_folder"],
         keep_organizations=params["keep_organizations"],
+        workers=params["workers"],
     )
     model = models.load(params["preset"], params["map"], params["premium_policy"])
     target = target_from(params)
@@ -249,6 +256,7 @@ def main() -> None:
             horizon_seconds={"type": "int", "default": 60},
             premium_policy={"type": "str", "default": "report", "choices": ["report", "team", "owner"]},
             keep_organizations={"type": "bool", "default": True},
+            workers={"type": "int", "default": 2},
             work_folder={"type": "path", "default": "/var/lib/emailai-migration"},
             wait_seconds={"type": "float", "default": 5},
             follow={"type": "str", "default": ""},

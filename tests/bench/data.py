@@ -82,7 +82,8 @@ def per_row_loop(target: Target) -> float:
 
 def migrate(people: People, target: Target, folder: str, figures: Figures) -> dict[str, t.Any]:
     """The data step as the module does it; its answer, with the worker's peak of memory noted."""
-    job = worker.Job(target, target, people.model, Settings(work_folder=folder), "moved")
+    settings = Settings(work_folder=folder, workers=int(os.environ.get("WORKERS", "2")))
+    job = worker.Job(target, target, people.model, settings, "moved")
     with _memory_of_worker(target, figures):
         name = worker.start_or_attach(job)
         answer = worker.follow(job, name, 3600)

@@ -424,6 +424,38 @@ def test_abort_ends_the_work_and_the_next_call_goes_on(database: Database) -> No
     assert wrong(database) == []
 
 
+def test_workers_share_a_pass_and_a_killed_one_is_resumed_in_its_parts(database: Database) -> None:
+    expanded(database, users=600, accounts=1500, premiums=60, ownerless=5)
+    assert database.call("org_migration", workers=1)["finished"]
+    alone = database.rows(STATE)
+    database.call("org_migration", state="unlinked", keep_organizations=False)
+
+    database.rows("INSERT INTO emailai_migration.control (wanted, batch_rows, pace) VALUES ('run', 50, 0.05)")
+    first = database.call("org_migration", workers=3, batch_rows=50, wait_seconds=0)
+    parts = "SELECT count(*) FROM emailai_migration.progress WHERE task LIKE 'users%%' AND done > 0"
+    wait_until(lambda: database.one(parts, ()) == 3, 20, "three workers at work")
+    assert not first["finished"]
+    os.kill(database.one("SELECT pid FROM emailai_migration.lease WHERE name = 'move'"), signal.SIGKILL)
+    database.rows("DELETE FROM emailai_migration.control")
+    ended = database.call("org_migration", workers=1)
+    assert ended["finished"], ended
+    assert database.rows(STATE) == alone
+    assert wrong(database) == []
+    assert database.one("SELECT count(*) FROM emailai_migration.progress WHERE task LIKE '%%part%%'", ()) == 0
+
+
+def test_one_worker_that_fails_stops_the_others(database: Database) -> None:
+    expanded(database, users=600, accounts=900, premiums=10)
+    database.rows("INSERT INTO emailai_migration.control (wanted, batch_rows, pace) VALUES ('run', 50, 0.05)")
+    first = database.call("org_migration", workers=3, batch_rows=50, wait_seconds=0.5)
+    database.rows("UPDATE emailai_migration.control SET wanted = 'abort', changed_by = 'Ada'")
+    told = database.call("org_migration", follow=first["job"])
+    assert told["msg"].count("Ada asked to abort") == 1
+    database.rows("DELETE FROM emailai_migration.control")
+    assert database.call("org_migration")["finished"]
+    assert wrong(database) == []
+
+
 def test_a_zombie_worker_cannot_write(database: Database) -> None:
     expanded(database, users=400, accounts=800, premiums=10)
     database.rows("INSERT INTO emailai_migration.control (wanted, batch_rows, pace) VALUES ('run', 50, 0.02)")

@@ -51,10 +51,19 @@ def listed(keys: t.Sequence[str]) -> Page:
 
 
 def next_page(
-    connection: Connection, table: tuple[str, str], key: str, last: str | None, size: int
+    connection: Connection,
+    table: tuple[str, str],
+    key: str,
+    last: str | None,
+    size: int,
+    until: str | None = None,
 ) -> Page | None:
-    """The next ``size`` rows in key order, whatever their state; None at the end."""
-    after = compose("WHERE {key} > {last}", key=key, last=value(last)) if last is not None else raw("")
+    """The next ``size`` rows in key order, whatever their state; None at the end, or beyond ``until``."""
+    after = compose(
+        "WHERE {lower} AND {upper}",
+        lower=compose("{key} > {last}", key=key, last=value(last)) if last is not None else raw("true"),
+        upper=compose("{key} <= {until}", key=key, until=value(until)) if until is not None else raw("true"),
+    )
     found = rows(
         connection,
         compose(
@@ -67,6 +76,27 @@ def next_page(
         ),
     )
     return Page(found[0][1], last, found[0][0]) if found else None
+
+
+def bounds(connection: Connection, table: tuple[str, str], key: str, number: int) -> list[str]:
+    """Keys that divide a table into ``number`` parts of about one size, by the planner's own statistics.
+
+    None without statistics. Any keys will do: they decide only how evenly the work is shared.
+    """
+    found = rows(
+        connection,
+        compose(
+            "SELECT histogram_bounds::text::text[] FROM pg_stats WHERE schemaname = {schema}"
+            " AND tablename = {table} AND attname = {key} AND NOT inherited",
+            schema=value(table[0]),
+            table=value(table[1]),
+            key=value(key),
+        ),
+    )
+    marks = (found[0][0] if found else None) or []
+    if len(marks) <= number:
+        return []
+    return [marks[len(marks) * part // number] for part in range(1, number)]
 
 
 @dataclass(frozen=True)
@@ -89,8 +119,8 @@ class Task:
     def key(self) -> str:
         return self.link.id if self.link else self.model.users.id
 
-    def page(self, connection: Connection, last: str | None, size: int) -> Page | None:
-        return next_page(connection, self.model.at(self.table), self.key, last, size)
+    def page(self, connection: Connection, last: str | None, size: int, until: str | None) -> Page | None:
+        return next_page(connection, self.model.at(self.table), self.key, last, size, until)
 
     def apply(self, connection: Connection, page: Page, suffix: int = identity.SUFFIX) -> int:
         """Do the page; the number of organizations made or rows linked."""

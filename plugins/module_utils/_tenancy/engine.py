@@ -8,6 +8,7 @@ import contextlib
 import threading
 import time
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
@@ -25,7 +26,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._postgres.statem
     value,
 )
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy import progress
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy.batches import Page, listed
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy.batches import Page, bounds, listed
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy.throttle import Pace
 
 if t.TYPE_CHECKING:
@@ -38,6 +39,8 @@ LEASE: t.Final = "move"
 _SIGNAL_SECONDS: t.Final = 1.0
 _ROUNDS: t.Final = 20
 _RECONNECT_SECONDS: t.Final = 60
+# A table of fewer batches is not worth a second session.
+_BATCHES_A_WORKER: t.Final = 3
 
 
 class Work(t.Protocol):
@@ -47,7 +50,9 @@ class Work(t.Protocol):
     def name(self) -> str: ...
     @property
     def table(self) -> str: ...
-    def page(self, connection: Connection, last: str | None, size: int) -> Page | None: ...
+    @property
+    def key(self) -> str: ...
+    def page(self, connection: Connection, last: str | None, size: int, until: str | None) -> Page | None: ...
     def apply(self, connection: Connection, page: Page) -> int: ...
     def remaining(self, connection: Connection, limit: int) -> list[str]: ...
     def keys_of(self, connection: Connection, page: Page) -> list[str]: ...
@@ -62,10 +67,11 @@ class Settings:
     horizon_seconds: float = 60
     work_folder: str = ""
     keep_organizations: bool = True
+    workers: int = 2
 
 
 class Engine:
-    """One worker on one database. Not thread safe; the heartbeat has a session of its own.
+    """The work on one database. A pass is shared by workers, each an engine with a session of its own.
 
     Rows are written as the role of ``target``; ``maker`` owns the tables and makes what only their owner may.
     """
@@ -89,6 +95,7 @@ class Engine:
         self.connection = connect(target, "move")
         self.quarantined = 0
         self._looked = 0.0
+        self._stopped = threading.Event()
 
     def close(self) -> None:
         with contextlib.suppress(driver_error()):
@@ -97,10 +104,56 @@ class Engine:
     # -- passes ---------------------------------------------------------------
 
     def walk(self, work: Work, total: int) -> progress.Position:
-        """The whole table once in key order, from where the last attempt stopped."""
+        """The whole table once, each part in key order from where the last attempt stopped."""
+        names = self._divide(work, total)
+        if len(names) == 1:
+            return self._walk_part(work, names[0], total)
+        lanes = [self._lane() for _name in names]
+        try:
+            with ThreadPoolExecutor(len(lanes)) as pool:
+                # The figures of the whole stand in the row of the first part.
+                totals = [total] + [0] * (len(names) - 1)
+                parts = list(
+                    pool.map(lambda lane, name, rows: lane.guarded(work, name, rows), lanes, names, totals)
+                )
+        finally:
+            for lane in lanes:
+                self.quarantined += lane.quarantined
+                lane.close()
+        return _together(parts)
+
+    def _lane(self) -> Engine:
+        lane = Engine(self.target, self.maker, self.model, self.settings, self.epoch, self.display)
+        lane._stopped = self._stopped
+        return lane
+
+    def guarded(self, work: Work, name: str, total: int) -> progress.Position:
+        """One part. When a worker fails the others end after their batch."""
+        try:
+            return self._walk_part(work, name, total)
+        except BaseException:
+            self._stopped.set()
+            raise
+
+    def _divide(self, work: Work, total: int) -> list[str]:
+        """The parts of a table; once divided they stay so, for each has its own cursor."""
+        run_id = self.settings.run_id
+        names = progress.parts(self.connection, run_id, work.name)
+        if not names:
+            number = min(self.settings.workers, total // self.settings.batch_rows // _BATCHES_A_WORKER)
+            marks = bounds(self.connection, self.model.at(work.table), work.key, number) if number > 1 else []
+            names = [progress.part_name(work.name, part) for part in range(len(marks) + 1)]
+            for name, last, until in zip(names, [None, *marks], [*marks, None]):
+                position = progress.Position(last=last, until=until)
+                progress.save(self.connection, run_id, name, position, 0, self.epoch, "")
+            self.fenced_commit()
+        self.connection.rollback()
+        return names
+
+    def _walk_part(self, work: Work, name: str, total: int) -> progress.Position:
         while True:
             try:
-                return self._walk(work, total)
+                return self._walk(work, name, total)
             except driver_error() as exc:
                 if not self.connection.closed:
                     self.connection.rollback()
@@ -109,29 +162,24 @@ class Engine:
                     ) from None
                 self._reconnect()
 
-    def _walk(self, work: Work, total: int) -> progress.Position:
-        position = progress.load(self.connection, self.settings.run_id, work.name)
+    def _walk(self, work: Work, name: str, total: int) -> progress.Position:
+        position = progress.load(self.connection, self.settings.run_id, name)
         self.connection.rollback()
-        while not position.is_finished:
+        while not (position.is_finished or self._stopped.is_set()):
             self.obey()
-            page = work.page(self.connection, position.last, self.pace.rows)
+            page = work.page(self.connection, position.last, self.pace.rows, position.until)
             self.connection.rollback()
             begun = time.monotonic()
             if page is None:
                 position.is_finished = True
-                self._save(work, position, total)
+                self._save(name, position, total)
                 break
-            position.changed += self._batch(work, page, position, total)
-            self._count(work, position, time.monotonic() - begun)
+            position.changed += self._batch(work, name, page, position, total)
+            self.display.advance(work.name, page.size, self.pace.reason)
+            time.sleep(self.pace.rest(time.monotonic() - begun))
         return position
 
-    def _count(self, work: Work, position: progress.Position, seconds: float) -> None:
-        self.display.done[work.name] = position.done
-        self.display.reason = self.pace.reason
-        self.display.show()
-        time.sleep(self.pace.rest(seconds))
-
-    def _batch(self, work: Work, page: Page, position: progress.Position, total: int) -> int:
+    def _batch(self, work: Work, name: str, page: Page, position: progress.Position, total: int) -> int:
         """The page and the new cursor in one transaction; gives the rows changed."""
         begun = time.monotonic()
         try:
@@ -152,7 +200,7 @@ class Engine:
         position.done += page.size
         position.seconds += seconds
         whole = progress.Position(**dict(vars(position), changed=position.changed + changed))
-        self._save(work, whole, total)
+        self._save(name, whole, total)
         return changed
 
     def _apply(self, work: Work, page: Page) -> int:
@@ -161,10 +209,10 @@ class Engine:
         run(self.connection, compose("SET LOCAL enable_seqscan = off"))
         return work.apply(self.connection, page)
 
-    def _save(self, work: Work, position: progress.Position, total: int) -> None:
+    def _save(self, name: str, position: progress.Position, total: int) -> None:
         self.fence()
         progress.save(
-            self.connection, self.settings.run_id, work.name, position, total, self.epoch, self.pace.reason
+            self.connection, self.settings.run_id, name, position, total, self.epoch, self.pace.reason
         )
         self.connection.commit()
 
@@ -317,6 +365,16 @@ class Engine:
                 if time.monotonic() >= deadline:
                     raise
                 time.sleep(0.5)
+
+
+def _together(parts: t.Sequence[progress.Position]) -> progress.Position:
+    """The parts as one. They were done at the same time, so a row costs a share of their seconds."""
+    return progress.Position(
+        done=sum(part.done for part in parts),
+        changed=sum(part.changed for part in parts),
+        seconds=sum(part.seconds for part in parts) / len(parts),
+        is_finished=all(part.is_finished for part in parts),
+    )
 
 
 class Heart:

@@ -164,7 +164,7 @@ def _passes(engine: Engine) -> dict[str, progress.Position]:
     connection.rollback()
     totals = {"users": before.users.total, **{name: link.total for name, link in before.links.items()}}
     tasks = passes(model, settings.grace_seconds)
-    done = {task.name: progress.load(connection, settings.run_id, task.name).done for task in tasks}
+    done = {task.name: _done_before(engine, task.name) for task in tasks}
     connection.rollback()
     engine.display.begin(totals, done)
     positions = {}
@@ -176,6 +176,12 @@ def _passes(engine: Engine) -> dict[str, progress.Position]:
             with session(engine.maker, "statistics") as owner:
                 analyze(owner, model, [model.organizations.table, model.members.table])
     return positions
+
+
+def _done_before(engine: Engine, name: str) -> int:
+    run_id = engine.settings.run_id
+    parts = progress.parts(engine.connection, run_id, name)
+    return sum(progress.load(engine.connection, run_id, part).done for part in parts)
 
 
 def analyze(owner: Connection, model: Model, tables: t.Sequence[str]) -> None:

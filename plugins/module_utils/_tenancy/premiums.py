@@ -202,8 +202,14 @@ class Giving:
     def table(self) -> str:
         return self.model.premium.table
 
-    def page(self, connection: Connection, last: str | None, size: int) -> batches.Page | None:
-        return batches.next_page(connection, self.model.at(self.table), self.model.premium.id, last, size)
+    @property
+    def key(self) -> str:
+        return self.model.premium.id
+
+    def page(
+        self, connection: Connection, last: str | None, size: int, until: str | None
+    ) -> batches.Page | None:
+        return batches.next_page(connection, self.model.at(self.table), self.key, last, size, until)
 
     def apply(self, connection: Connection, page: batches.Page) -> int:
         """Rows that somebody holds are skipped, so the batch waits for nobody.
@@ -293,8 +299,14 @@ class Taking:
     def table(self) -> str:
         return self.model.users.table
 
-    def page(self, connection: Connection, last: str | None, size: int) -> batches.Page | None:
-        return batches.next_page(connection, self.model.at(self.table), self.model.users.id, last, size)
+    @property
+    def key(self) -> str:
+        return self.model.users.id
+
+    def page(
+        self, connection: Connection, last: str | None, size: int, until: str | None
+    ) -> batches.Page | None:
+        return batches.next_page(connection, self.model.at(self.table), self.key, last, size, until)
 
     def apply(self, connection: Connection, page: batches.Page) -> int:
         found = row(

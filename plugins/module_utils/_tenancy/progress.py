@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 import typing as t
 from dataclasses import dataclass, field
@@ -23,13 +24,19 @@ if t.TYPE_CHECKING:
     from ansible_collections.emailai.migration.plugins.module_utils._journal.worker import Reporter
 
 _QUIET_SECONDS: t.Final = 0.25
+# Between the name of a pass and the number of its part.
+_PART: t.Final = " part "
 
 
 @dataclass
 class Position:
-    """Where a pass stands: the last key that is done, rows looked at, rows changed."""
+    """Where a pass stands: the last key that is done, rows looked at, rows changed.
+
+    ``until`` is the last key of a part of the table; without one the part goes to the end.
+    """
 
     last: str | None = None
+    until: str | None = None
     done: int = 0
     changed: int = 0
     seconds: float = 0.0
@@ -50,8 +57,34 @@ def load(connection: Connection, run_id: str, task: str) -> Position:
         return Position()
     position, counters, done, state = found[0]
     return Position(
-        position.get("last"), done, counters.get("changed", 0), counters.get("seconds", 0.0), state == "done"
+        position.get("last"),
+        position.get("until"),
+        done,
+        counters.get("changed", 0),
+        counters.get("seconds", 0.0),
+        state == "done",
     )
+
+
+def parts(connection: Connection, run_id: str, task: str) -> list[str]:
+    """Names of the parts into which an earlier attempt has divided a table, in the order of their keys."""
+    found = rows(
+        connection,
+        compose(
+            "SELECT task FROM emailai_migration.progress WHERE database = emailai_migration.here()"
+            " AND run_id = {run} AND (task = {task} OR starts_with(task, {task} || {mark}))"
+            " ORDER BY length(task), task",
+            run=value(run_id),
+            task=value(task),
+            mark=value(_PART),
+        ),
+    )
+    return [name for (name,) in found]
+
+
+def part_name(task: str, number: int) -> str:
+    """The first part bears the name of the whole."""
+    return f"{task}{_PART}{number + 1}" if number else task
 
 
 def save(
@@ -76,7 +109,7 @@ def save(
             state=value("done" if position.is_finished else "running"),
             done=value(position.done),
             total=value(total),
-            position=value(json.dumps({"last": position.last})),
+            position=value(json.dumps({"last": position.last, "until": position.until})),
             counters=value(json.dumps({"changed": position.changed, "seconds": round(position.seconds, 6)})),
             epoch=value(epoch),
             reason=value(reason),
@@ -108,8 +141,9 @@ def forget(connection: Connection, run_id: str, tasks: t.Sequence[str]) -> None:
         connection,
         compose(
             "DELETE FROM emailai_migration.progress WHERE database = emailai_migration.here()"
-            " AND run_id = {run} AND task = ANY({tasks})",
+            " AND run_id = {run} AND split_part(task, {mark}, 1) = ANY({tasks})",
             run=value(run_id),
+            mark=value(_PART),
             tasks=value(list(tasks)),
         ),
     )
@@ -131,6 +165,7 @@ class Display:
     _shown: float = 0.0
     _logged: float = 0.0
     _at_start: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def enter(self, stage: str) -> None:
         self.stage = stage
@@ -140,6 +175,13 @@ class Display:
     def begin(self, totals: t.Mapping[str, int], done: t.Mapping[str, int]) -> None:
         self.totals, self.done = dict(totals), dict(done)
         self._begun, self._at_start = self.clock(), sum(done.values())
+
+    def advance(self, name: str, rows_done: int, reason: str) -> None:
+        """Several workers move the same figures on."""
+        with self._lock:
+            self.done[name] = self.done.get(name, 0) + rows_done
+            self.reason = reason
+            self.show()
 
     def show(self, is_due: bool = False) -> None:
         now = self.clock()

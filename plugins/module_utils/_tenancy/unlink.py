@@ -58,8 +58,14 @@ class Unlinking:
     def table(self) -> str:
         return self.link.table
 
-    def page(self, connection: Connection, last: str | None, size: int) -> batches.Page | None:
-        return batches.next_page(connection, self.model.at(self.table), self.link.id, last, size)
+    @property
+    def key(self) -> str:
+        return self.link.id
+
+    def page(
+        self, connection: Connection, last: str | None, size: int, until: str | None
+    ) -> batches.Page | None:
+        return batches.next_page(connection, self.model.at(self.table), self.key, last, size, until)
 
     def _ours(self) -> t.Any:
         # Equal, but in a form that no index on the link can serve for a range of keys.
