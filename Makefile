@@ -5,6 +5,8 @@ VENV ?= .venv
 LAB_PROFILE ?= clean
 PYTEST_WORKERS ?= 2
 export LAB_PROFILE
+# Into a pipe or a log, too, a line appears when it is said.
+export PYTHONUNBUFFERED := 1
 
 # All tools come from the virtual environment, and find the collection through its link.
 export PATH := $(abspath $(VENV))/bin:$(PATH)

@@ -77,6 +77,8 @@ class Desk:
             "PYTHONPATH": f"{REPOSITORY}/collections:{REPOSITORY}/tests",
             "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
             "ANSIBLE_NOCOLOR": "1",
+            # Into a pipe Ansible writes in blocks: a line would be read long after it was said.
+            "PYTHONUNBUFFERED": "1",
             "ANSIBLE_FORCE_COLOR": "0",
         }
         self.environment.pop("ANSIBLE_COLLECTIONS_PATH", None)

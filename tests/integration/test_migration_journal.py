@@ -693,7 +693,8 @@ class Shell:
         environment = {
             **os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"), "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_LOCAL_TEMP": str(self.folder / "tmp"), "ANSIBLE_HOME": str(self.folder / "home"),
-            "USER": "ada",
+            # Into a pipe Ansible writes in blocks: a line would be read long after it was said.
+            "USER": "ada", "PYTHONUNBUFFERED": "1",
         }  # fmt: skip
         return subprocess.Popen(
             [sys.executable, *line], cwd=self.folder, env=environment, text=True,
