@@ -17,7 +17,7 @@ export MYPYPATH := $(CURDIR)/collections
 
 .DEFAULT_GOAL := help
 .PHONY: help migrate lab-up lab-down test test-e2e lint lint-python lint-types lint-ansible lint-docs format \
-  sanity unit integration e2e molecule bench-data docs build clean
+  sanity unit integration e2e molecule chaos chaos-data chaos-backup bench-data docs build clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 16
@@ -45,7 +45,7 @@ lint-python: $(VENV)/test.stamp
 
 lint-types: $(VENV)/test.stamp
 	mypy -p ansible_collections.emailai.migration.plugins
-	MYPYPATH=$(PYTHONPATH) mypy -p check -p lab -p bench
+	MYPYPATH=$(PYTHONPATH) mypy -p check -p lab -p bench -p chaos
 
 lint-ansible: $(VENV)/test.stamp
 	yamllint --strict . && ansible-lint
@@ -70,6 +70,15 @@ e2e: $(VENV)/test.stamp ## One migration under traffic with its check run and it
 
 test-e2e: $(VENV)/test.stamp ## The rest of the end-to-end matrix.
 	pytest -n $(PYTEST_WORKERS) --dist loadfile -m "not always" tests/e2e
+
+chaos: $(VENV)/test.stamp ## Faults at every step, of the data step and of backup and restore.
+	python -m check.run chaos-data chaos-backup
+
+chaos-data: $(VENV)/test.stamp
+	pytest -n $(PYTEST_WORKERS) --dist loadfile tests/chaos/data
+
+chaos-backup: $(VENV)/test.stamp
+	pytest -n $(PYTEST_WORKERS) --dist loadfile tests/chaos/backup
 
 molecule: $(VENV)/test.stamp ## One scenario a role, on the lab.
 	python -m check.molecule

@@ -6,6 +6,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+
 from integration import haproxy_fixture
 from integration.haproxy_fixture import AppServer, free_ports, run_module
 

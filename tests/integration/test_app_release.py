@@ -16,6 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+
 from integration.haproxy_fixture import ROOT, run_module
 
 

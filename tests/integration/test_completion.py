@@ -8,11 +8,11 @@ import threading
 import typing as t
 
 import pytest
-from integration.report_world import conclude, fill, rows
 from unit.report.sample import NAMES, RUN
 
 from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import Target
+from integration.report_world import conclude, fill, rows
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from integration.report_world import fill, rows
 from unit.report.sample import NAMES, RUN, document
 
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import Target
 from check.export import ROOT
+from integration.report_world import fill, rows
 
 REPORT = """
 - name: Report

@@ -8,6 +8,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+
 from integration.tenancy_world import Database
 
 _DEPRECATED: dict[str, t.Any] = {"deprecated": [{"table": "Premium", "column": "userId"}]}

@@ -9,6 +9,7 @@ import time
 import typing as t
 
 import pytest
+
 from integration import haproxy_fixture
 from integration.haproxy_fixture import Fleet, run_module, wait_until
 

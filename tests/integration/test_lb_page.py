@@ -7,6 +7,7 @@ import http.client
 import typing as t
 
 import pytest
+
 from integration import haproxy_fixture
 from integration.haproxy_fixture import Fleet, run_module
 

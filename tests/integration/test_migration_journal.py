@@ -15,7 +15,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from integration.call_module import Result, login, options
 
 from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
 from ansible_collections.emailai.migration.plugins.module_utils._journal import (
@@ -28,6 +27,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._journal import 
 )
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import Target, session
 from ansible_collections.emailai.migration.plugins.modules import migration_journal, migration_journal_info
+from integration.call_module import Result, login, options
 
 if t.TYPE_CHECKING:
     from integration.conftest import Postgres

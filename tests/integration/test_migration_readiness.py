@@ -9,11 +9,11 @@ from contextlib import contextmanager
 
 import psycopg2
 import pytest
-from integration.call_module import Result, elsewhere, login, options
 
 from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import Target, session
 from ansible_collections.emailai.migration.plugins.modules import migration_readiness
+from integration.call_module import Result, elsewhere, login, options
 
 if t.TYPE_CHECKING:
     from integration.conftest import Postgres

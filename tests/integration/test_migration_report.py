@@ -10,12 +10,12 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from integration.report_world import Result, conclude, fill, read
 from unit.report.sample import RUN
 
 from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import Target
 from ansible_collections.emailai.migration.plugins.modules import migration_report
+from integration.report_world import Result, conclude, fill, read
 
 
 def render(found: Result, folder: Path, check_mode: bool = False, **options: t.Any) -> Result:

@@ -7,11 +7,11 @@ import json
 import typing as t
 
 import pytest
-from integration.report_world import TABLES, fill, insert, read
 from unit.report.sample import RUN, document
 
 from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import Target, session
+from integration.report_world import TABLES, fill, insert, read
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+
 from integration.tenancy_world import Database
 
 WITHOUT_KEYS = """

@@ -16,7 +16,6 @@ from pathlib import Path
 import psycopg2
 import psycopg2.errors
 import pytest
-from integration.tenancy_world import Database, call
 
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import session
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy import identity, model
@@ -24,6 +23,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._tenancy.fingerp
     differences,
     fingerprint,
 )
+from integration.tenancy_world import Database, call
 from lab.ground import wait_until
 
 STATE = """

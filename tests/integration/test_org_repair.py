@@ -7,9 +7,9 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from integration.tenancy_world import Database
 
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy import identity
+from integration.tenancy_world import Database
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+
 from integration.tenancy_world import Database
 
 INDEX = "SELECT indexname FROM pg_indexes WHERE tablename = %s ORDER BY 1"

@@ -17,7 +17,6 @@ from pathlib import Path
 import botocore.exceptions
 import psycopg2
 import pytest
-from integration.archive_world import World, execute, in_background, made, s3_options, wait_until
 
 from ansible_collections.emailai.migration.plugins.module_utils._archive import parts, s3
 from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
@@ -25,6 +24,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._journal import 
 from ansible_collections.emailai.migration.plugins.module_utils._postgres import (
     connection as postgres_connection,
 )
+from integration.archive_world import World, execute, in_background, made, s3_options, wait_until
 
 # Eight megabytes that do not compress: two parts of the smallest size that S3 takes.
 BULK = """

@@ -7,6 +7,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+
 from integration.archive_world import World, made, s3_options
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import psycopg2
 import pytest
-from integration.archive_world import World, execute, in_background, made, s3_options, wait_until
 
 from ansible_collections.emailai.migration.plugins.module_utils._archive import catalog, content, databases
 from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
@@ -22,6 +21,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._postgres import
     connection as postgres_connection,
 )
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import child_environment
+from integration.archive_world import World, execute, in_background, made, s3_options, wait_until
 
 
 @pytest.fixture

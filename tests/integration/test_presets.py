@@ -12,6 +12,13 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+
+from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import session
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import identity, model
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy.fingerprint import (
+    differences,
+    fingerprint,
+)
 from integration.preset_world import (
     FIRST,
     FORGOTTEN,
@@ -23,13 +30,6 @@ from integration.preset_world import (
     crowd,
 )
 from integration.tenancy_world import Database
-
-from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import session
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy import identity, model
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy.fingerprint import (
-    differences,
-    fingerprint,
-)
 
 STATE = """
 SELECT 'o', o::text FROM "Organization" o UNION ALL SELECT 'm', m::text FROM "OrganizationMember" m

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from integration import haproxy_fixture
 from integration.haproxy_fixture import ROOT, Fleet
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A real PostgreSQL 18 from a wheel: made, started, copied as a replica, stopped."""
+"""A real PostgreSQL, 18 from a wheel or another one of the distribution: made, started, copied, stopped."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from lab.ground import give_to_server, is_open_to_all, server_user, short_root, 
 from lab.process import started_at
 
 SUPERUSER = "postgres"
+_WHEEL_MAJOR = 18
 
 # Small servers that tell all: waits longer than 0.1 s appear in the log, and
 # statements are counted. Everything else is the server's own default.
@@ -61,6 +62,14 @@ def programs() -> Path:
     if os.geteuid() == 0 and not is_open_to_all(package / "pginstall" / "bin"):
         package = _copy_for_everybody(package) / package.name
     return package / "pginstall" / "bin"
+
+
+def distribution_programs(major: int) -> Path:
+    """The folder where Debian keeps the programs of this major; FileNotFoundError names the package."""
+    folder = Path(f"/usr/lib/postgresql/{major}/bin")
+    if not (folder / "initdb").exists():
+        raise FileNotFoundError(f"{folder} has no server: install the package postgresql-{major}")
+    return folder
 
 
 def _copy_for_everybody(package: Path) -> Path:
@@ -113,12 +122,14 @@ class Server:
         port: int,
         fsync: bool = True,
         settings: t.Optional[t.Mapping[str, str]] = None,
+        major: int = 18,
     ) -> None:
         self.folder = folder
+        self.major = major
         self.port = port
         self.fsync = fsync
         self.settings = dict(settings or {})
-        self.bin = programs()
+        self.bin = programs() if major == _WHEEL_MAJOR else distribution_programs(major)
         self.data = folder / "data"
         self.log = folder / "server.log"
         self._passwords = folder / "passwords.json"
@@ -128,9 +139,11 @@ class Server:
     def create(self, password: str = "") -> None:
         """initdb into the folder; ``password`` becomes the superuser's at the first start."""
         self._make_folder()
+        # The builtin provider came with 17; before it, bytes in order are the same everywhere too.
+        provider = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8") if self.major >= 17 else ()
         self._run(
             "initdb", "-D", self.data, "-U", SUPERUSER, "-A", "trust", "--no-sync", "--encoding=UTF8",
-            "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-instructions",
+            "--locale=C", *provider, "--no-instructions",
         )  # fmt: skip
         self._configure()
         self._remember(SUPERUSER, password or secrets.token_urlsafe(18))
