@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from e2e.desk import Desk
+from e2e.last_words import last_words
 
 
 @pytest.fixture(scope="module")
@@ -26,3 +27,15 @@ def desk(request: pytest.FixtureRequest) -> t.Iterator[Desk]:
         place.lab("load", "stop")
         place.lab("down")
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> t.Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Beside a failure stands what the servers said: the lab is gone when somebody reads of it."""
+    report = yield
+    desk = getattr(item, "funcargs", {}).get("desk")
+    if report.failed and isinstance(desk, Desk):
+        report.sections.append(("the lab", last_words(desk.layout)))
+    return report

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import signal
 import sys
 import threading
@@ -20,6 +21,8 @@ def main() -> None:
     release = read_release(Path(__file__).resolve().parents[1])
     service = Service(release, read_settings(host / "shared" / "env"), host)
     server = Server(int(service.settings["PORT"]), service.answer)
+    # What each thread is at, into the service's log: for whoever wonders why nobody answers.
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     service.log.write("INFO", f"{service.version} listens on port {service.settings['PORT']}")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

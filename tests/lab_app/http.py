@@ -55,9 +55,12 @@ class Server:
         while not self._stopping.is_set():
             try:
                 client, _address = self._listener.accept()
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             except OSError:
-                break
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                # Whoever gave up and reset before we came to him is an error of accept, not of ours.
+                # The pause is for errors that stay, such as no file handle left.
+                time.sleep(0.01)
+                continue
             with self._lock:
                 self._connections.add(client)
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
