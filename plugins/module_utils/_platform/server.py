@@ -19,11 +19,13 @@ from pathlib import Path
 
 from ansible_collections.emailai.migration.plugins.module_utils import _folder_lock
 from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
-from ansible_collections.emailai.migration.plugins.module_utils._platform import command, release
+from ansible_collections.emailai.migration.plugins.module_utils._platform import command, member, release
 
 _MARK: t.Final = ".release.json"
 _DRAFT: t.Final = ".draft-"
 _BLOCK: t.Final = 1 << 20
+# Python's own guard beside ours, where it has one.
+_FILTER: t.Final[dict[str, t.Any]] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,11 @@ class Server:
         draft.mkdir(mode=0o755)
         try:
             with tarfile.open(fileobj=artifact) as archive:
-                archive.extractall(draft, filter="data")
+                members = member.allowed(archive, name)
+                archive.extractall(draft, members, **_FILTER)
+        except MigrationError:
+            self.sweep()
+            raise
         except (tarfile.TarError, OSError, EOFError) as exc:
             self.sweep()
             raise MigrationError("unpack", f"release {name}", str(exc) or type(exc).__name__) from exc
@@ -184,13 +190,6 @@ def _open_checked(path: str, sha256: str) -> t.BinaryIO:
     if not path or not sha256:
         raise MigrationError(
             "unpack", "the release", "it is not there, and no artifact with its sha256 is given"
-        )
-    if not hasattr(tarfile, "data_filter"):
-        raise MigrationError(
-            "unpack",
-            path,
-            "this Python cannot keep an archive from writing outside its folder",
-            "Use Python 3.9.17, 3.10.12, 3.11.4 or later",
         )
     try:
         artifact = open(path, "rb")  # noqa: SIM115 - the caller closes it
