@@ -46,6 +46,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         is_well = time.monotonic() >= warm_at and not is_sick
+        if self.path == "/api/health":
+            time.sleep(float((shared / "health_seconds").read_text()))
         if self.path.startswith("/slow/"):
             time.sleep(float(self.path.rpartition("/")[2]))
         body = ('{"status": "%s", "version": "%s"}' % ("ok" if is_well else "starting", version)).encode()
@@ -152,6 +154,9 @@ class AppServer:
     def set_cold(self, seconds: float) -> None:
         (self.folder / "shared" / "cold_seconds").write_text(str(seconds))
 
+    def set_slow_health(self, seconds: float) -> None:
+        (self.folder / "shared" / "health_seconds").write_text(str(seconds))
+
     def install(self, source: Path) -> None:
         """As somebody else would have put it there, before this collection came."""
         (self.folder / "releases").mkdir(parents=True)
@@ -160,6 +165,7 @@ class AppServer:
         shutil.copytree(source, self.folder / "releases" / source.name)
         (self.folder / "current").symlink_to(f"releases/{source.name}")
         self.set_cold(0)
+        self.set_slow_health(0)
 
     def restart(self) -> None:
         subprocess.run(self.restart_command, check=True, timeout=10)

@@ -92,6 +92,18 @@ def test_the_drain_waits_for_the_last_request(fleet: Fleet) -> None:
     assert seen == [200]
 
 
+def test_a_health_check_under_way_is_no_traffic(fleet: Fleet) -> None:
+    """Checks that take half of the time meet every second look, and no user is there."""
+    server = fleet.servers[0]
+    server.set_slow_health(0.3)
+    try:
+        for _number in range(3):
+            assert fleet.member(server.name, "drained")["waited_seconds"] < 5
+            assert fleet.member(server.name, "ready")["changed"]
+    finally:
+        server.set_slow_health(0)
+
+
 def test_a_drain_that_times_out_gives_the_traffic_back(fleet: Fleet) -> None:
     thread, seen = slow_request(fleet.haproxy.port, 3)
     name = busy_server(fleet)

@@ -21,6 +21,8 @@ from ansible_collections.emailai.migration.plugins.module_utils._balancer.member
 _CLOSED_BITS: t.Final = 0x01 | 0x02 | 0x20 | 0x40
 _DRAINED_BITS: t.Final = 0x08 | 0x10
 _RUNNING: t.Final = "2"
+# srv_check_state is a set of bits too: this one is set from the connection of a check to its answer.
+_ASKING_BIT: t.Final = 0x01
 
 _CURES: t.Final = {
     "permission denied": "Give the socket 'level admin' in the balancer's configuration",
@@ -119,6 +121,8 @@ def members(
                 health=health,
                 full_health=full,
                 status=row["status"],
+                # An old HAProxy does not tell; then a check counts as traffic, and the drain waits longer.
+                checks_under_way=int(state.get("srv_check_state", "0")) & _ASKING_BIT,
             )
         )
     return found

@@ -34,6 +34,8 @@ class Member:
     health: t.Optional[int]
     full_health: t.Optional[int]
     status: str
+    # Health checks that are connected at this moment, asking; no user waits for them.
+    checks_under_way: int = 0
 
     @property
     def is_checked(self) -> bool:

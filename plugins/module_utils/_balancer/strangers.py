@@ -32,5 +32,7 @@ def count(app_address: str, members: t.Sequence[Member]) -> t.Optional[int]:
     if app is None or not tables:
         return None
     found = connections.count(tables, app, connections.is_local(app[0]))
-    # Balancers keep idle connections open for the next request; those carry nothing.
-    return max(0, found - sum(member.idle_connections for member in members))
+    # Balancers keep idle connections open for the next request, and ask how the app is; no user waits there.
+    # A slow health page is asked half of the time: counted, its checks would keep the app busy for ever.
+    own = sum(member.idle_connections + member.checks_under_way for member in members)
+    return max(0, found - own)

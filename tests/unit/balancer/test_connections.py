@@ -56,6 +56,8 @@ def test_a_connection_of_this_process_is_seen() -> None:
         assert strangers.count(f"127.0.0.1:{port}", members) == 1
         # An idle connection that the balancer keeps for later carries nothing.
         assert strangers.count("", [member("app-1", address="127.0.0.1", port=port, idle_connections=1)]) == 0
+        # Neither does the balancer's own question.
+        assert strangers.count("", [member("app-1", address="127.0.0.1", port=port, checks_under_way=1)]) == 0
 
 
 def test_what_has_no_port_is_not_watched() -> None:

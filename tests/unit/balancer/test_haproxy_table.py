@@ -91,6 +91,13 @@ def test_admission_is_read_from_the_bits(bits: str, admission: str) -> None:
     assert haproxy_table.admission(bits) == admission
 
 
+@pytest.mark.parametrize(("bits", "under_way"), [("6", 0), ("7", 1), ("14", 0), ("15", 1)])
+def test_a_check_under_way_is_read_from_the_bits(bits: str, under_way: int) -> None:
+    lines = STATES.splitlines()
+    told = "\n".join([lines[0], lines[1] + " srv_check_state", *(f"{line} {bits}" for line in lines[2:4])])
+    assert [each.checks_under_way for each in read(statistics(COLUMNS), told)] == [under_way, under_way]
+
+
 def test_what_old_workers_hold_is_added() -> None:
     rows = haproxy_table.read_statistics(statistics(COLUMNS))
     first, second = haproxy_table.members("lb", "emailai", rows, haproxy_table.read_states(STATES), rows)
