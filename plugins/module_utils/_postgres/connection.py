@@ -20,6 +20,7 @@ except ImportError as exc:
     DRIVER_ERROR = str(exc)
 
 from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
+from ansible_collections.emailai.migration.plugins.module_utils._postgres import pooler
 
 if t.TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -153,17 +154,8 @@ def connect(target: Target, purpose: str, autocommit: bool = False, timeout_seco
             f"psycopg2 cannot be imported ({DRIVER_ERROR})",
             "Install psycopg2-binary, or the distribution's python3-psycopg2, on this host",
         )
-    settings = " ".join(f"-c {name}={value.replace(' ', chr(92) + ' ')}" for name, value in _SETTINGS.items())
     try:
-        connection: Connection = psycopg2.connect(
-            **target.dsn(),
-            application_name=f"emailai.migration {purpose}"[:63],
-            connect_timeout=timeout_seconds,
-            keepalives_idle=5,
-            keepalives_interval=2,
-            keepalives_count=3,
-            options=settings,
-        )
+        connection = _settled(lambda: _open(target, purpose, timeout_seconds))
     except psycopg2.OperationalError as exc:
         cause = " ".join(str(exc).split())
         if target.password:
@@ -176,6 +168,36 @@ def connect(target: Target, purpose: str, autocommit: bool = False, timeout_seco
             kind="database",
         ) from None
     connection.autocommit = autocommit
+    return connection
+
+
+def _settled(opened: t.Callable[[], Connection]) -> Connection:
+    connection = opened()
+    try:
+        pooler.settle(connection, _SETTINGS, opened)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _open(target: Target, purpose: str, timeout_seconds: int) -> Connection:
+    settings = " ".join(f"-c {name}={value.replace(' ', chr(92) + ' ')}" for name, value in _SETTINGS.items())
+    options = {
+        **target.dsn(),
+        "application_name": f"emailai.migration {purpose}"[:63],
+        "connect_timeout": timeout_seconds,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+    }
+    try:
+        connection: Connection = psycopg2.connect(**options, options=settings)
+    except psycopg2.OperationalError as exc:
+        if "unsupported startup parameter" not in str(exc):
+            raise
+        # A pooler that passes no settings on; whether they may be set later is for pooler.settle to say.
+        connection = psycopg2.connect(**options)
     return connection
 
 
