@@ -91,6 +91,15 @@ def driver_error() -> type[Exception]:
     return psycopg2.Error
 
 
+def is_lost(exc: BaseException) -> bool:
+    """Whether a driver's error means that the session is gone, not that a statement was refused."""
+    if not isinstance(exc, (psycopg2.OperationalError, psycopg2.InterfaceError)):
+        return False
+    # Without a state the server said nothing. Class 08: connection; 57P01 to 57P03: ended, crashed, starting.
+    # https://www.postgresql.org/docs/current/errcodes-appendix.html
+    return sqlstate(exc)[:2] in ("", "08") or sqlstate(exc) in ("57P01", "57P02", "57P03")
+
+
 def sqlstate(exc: BaseException) -> str:
     return getattr(exc, "pgcode", None) or ""
 

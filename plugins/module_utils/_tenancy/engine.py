@@ -38,7 +38,7 @@ if t.TYPE_CHECKING:
 LEASE: t.Final = "move"
 _SIGNAL_SECONDS: t.Final = 1.0
 _ROUNDS: t.Final = 20
-_RECONNECT_SECONDS: t.Final = 60
+RECONNECT_SECONDS: t.Final = 60
 # A table of fewer batches is not worth a second session.
 _BATCHES_A_WORKER: t.Final = 3
 
@@ -355,7 +355,7 @@ class Engine:
         return str(found)
 
     def _reconnect(self) -> None:
-        deadline = time.monotonic() + _RECONNECT_SECONDS
+        deadline = time.monotonic() + RECONNECT_SECONDS
         while True:
             try:
                 self.close()

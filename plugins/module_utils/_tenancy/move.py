@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import typing as t
 
@@ -11,6 +12,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._error import Mi
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import session
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.statement import (
     compose,
+    driver_error,
     row,
     rows,
     run,
@@ -152,10 +154,12 @@ def _let_in(owner: Connection, engine: Engine) -> None:
 def _note_failure(engine: Engine, sentence: str, kind: t.Any) -> None:
     """An abort or an open horizon is no failure: the row stays open and the next call goes on."""
     engine.display.log(sentence)
-    if kind in ("aborted", "inconclusive") or engine.connection.closed:
+    if kind in ("aborted", "inconclusive"):
         return
-    engine.connection.rollback()
-    stage.end(engine.connection, stage.DATA, "failed", sentence)
+    # Where the session is lost the row stays open too.
+    with contextlib.suppress(driver_error()):
+        engine.connection.rollback()
+        stage.end(engine.connection, stage.DATA, "failed", sentence)
 
 
 def _passes(engine: Engine) -> dict[str, progress.Position]:

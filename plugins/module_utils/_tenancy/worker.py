@@ -6,15 +6,19 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
 from ansible_collections.emailai.migration.plugins.module_utils._journal import lease, tables
 from ansible_collections.emailai.migration.plugins.module_utils._journal import worker as detached
-from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import session
+from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import connect, session
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.statement import (
+    cause_of,
     compose,
+    driver_error,
+    is_lost,
     rows,
     run,
     value,
@@ -24,7 +28,12 @@ from ansible_collections.emailai.migration.plugins.module_utils._tenancy.compare
     Comparison,
     map_differences,
 )
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy.engine import LEASE, Engine, Settings
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy.engine import (
+    LEASE,
+    RECONNECT_SECONDS,
+    Engine,
+    Settings,
+)
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy.progress import Display, line
 
 if t.TYPE_CHECKING:
@@ -34,6 +43,7 @@ if t.TYPE_CHECKING:
     from ansible_collections.emailai.migration.plugins.module_utils._tenancy.model import Model
 
 NAME: t.Final = "org_migration"
+_LOSSES: t.Final = 5
 
 
 @dataclass(frozen=True)
@@ -154,6 +164,54 @@ def _work(job: Job, epoch: int, reporter: detached.Reporter) -> dict[str, t.Any]
         )
         connection.commit()
     display = Display(reporter, os.path.join(job.folder, "migration.log"), job.target.dbname)
+    try:
+        return _until_done(job, epoch, display)
+    finally:
+        _let_go(job, epoch)
+
+
+def _until_done(job: Job, epoch: int, display: Display) -> dict[str, t.Any]:
+    """The work, begun again where it stopped whenever its session was lost.
+
+    Bounded, for it may be the work itself that the server does not survive.
+    """
+    cause = ""
+    for loss in range(_LOSSES):
+        try:
+            found = _once(job, epoch, display)
+            # What was done before a loss is not in the answer of the attempt after it.
+            return dict(found, changed=True) if loss else found
+        except (MigrationError, driver_error()) as exc:
+            if not _is_out_of_reach(exc):
+                raise
+            cause = cause_of(exc)
+            display.log(f"The session was lost ({cause}); connecting again.")
+            _wait_until_reached(job.target)
+    raise MigrationError(
+        "finish",
+        "the data migration",
+        f"its session was lost {_LOSSES} times: {cause}",
+        "Read the server's log, then run the same command again: it goes on after the last batch",
+        kind="database",
+    )
+
+
+def _is_out_of_reach(exc: Exception) -> bool:
+    return exc.act == "reach" if isinstance(exc, MigrationError) else is_lost(exc)
+
+
+def _wait_until_reached(target: Target) -> None:
+    deadline = time.monotonic() + RECONNECT_SECONDS
+    while True:
+        try:
+            return connect(target, "move start").close()
+        except MigrationError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.5)
+
+
+def _once(job: Job, epoch: int, display: Display) -> dict[str, t.Any]:
     engine = Engine(job.target, job.maker, job.model, job.settings, epoch, display)
     try:
         if job.state == "unlinked":
@@ -161,9 +219,14 @@ def _work(job: Job, epoch: int, reporter: detached.Reporter) -> dict[str, t.Any]
         if job.state == "swept":
             return move.only_sweep(engine)
         return move.move(engine)
+    except driver_error() as exc:
+        if is_lost(exc):
+            raise
+        raise MigrationError(
+            "finish", "the data migration", cause_of(exc), "Run the same command again", kind="database"
+        ) from None
     finally:
         engine.close()
-        _let_go(job, epoch)
 
 
 def _let_go(job: Job, epoch: int) -> None:
