@@ -101,6 +101,14 @@ options:
       - A table that was divided by an interrupted call stays divided as it was.
     type: int
     default: 2
+  health_url:
+    description:
+      - The application's health page, as users reach it. While it answers badly or slowly the work slows
+        down, as it does for replicas that lag, sessions that wait, a backlog of write-ahead log, old
+        snapshots and whatever of these cannot be read.
+      - Empty means that only the server is watched.
+    type: str
+    default: ""
   work_folder:
     description: Folder of the worker's report and of C(migration.log), on the host the module runs on.
     type: path
@@ -233,6 +241,7 @@ def run(params: dict[str, t.Any], is_check: bool) -> dict[str, t.Any]:
         work_folder=params["work_folder"],
         keep_organizations=params["keep_organizations"],
         workers=params["workers"],
+        health_url=params["health_url"],
     )
     model = models.load(params["preset"], params["map"], params["premium_policy"])
     target = target_from(params)
@@ -257,6 +266,7 @@ def main() -> None:
             premium_policy={"type": "str", "default": "report", "choices": ["report", "team", "owner"]},
             keep_organizations={"type": "bool", "default": True},
             workers={"type": "int", "default": 2},
+            health_url={"type": "str", "default": ""},
             work_folder={"type": "path", "default": "/var/lib/emailai-migration"},
             wait_seconds={"type": "float", "default": 5},
             follow={"type": "str", "default": ""},

@@ -48,6 +48,11 @@ def _ask(url: str, seconds: float, validate_certs: bool) -> health.Answer:
     return health.read(int(reply.code), body, str(reply.headers.get("X-Release") or ""))
 
 
+def fault_of(url: str, seconds: float) -> str:
+    """Why one question is not answered well within the time; '' when it is."""
+    return health.fault(_ask(url, seconds, validate_certs=True), "")
+
+
 def watch(url: str, expected_version: str, patience: Patience) -> dict[str, t.Any]:
     """Ask until enough answers in a row were good, or the time is over."""
     started = time.monotonic()

@@ -1,35 +1,121 @@
 # Copyright (c) emailai.migration contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Signs that the server suffers, each as a reason to slow down. Reads only."""
+"""Signs that the server or its replicas suffer, each with the marks of a throttle. Reads only."""
 
 from __future__ import annotations
 
+import time
 import typing as t
+from dataclasses import dataclass
 
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.statement import compose, row
 
 if t.TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
 
-WAITING_SESSIONS: t.Final = 3
-LAG_BYTES: t.Final = 64 * 1024 * 1024
+_MIB: t.Final = 1024 * 1024
 
 
-def reason_to_slow_down(connection: Connection) -> str:
-    """The first reason found, or nothing. What cannot be read is a reason too: silence is not health."""
-    waiting, replicas, unseen, lag = row(
-        connection,
-        compose(
-            "SELECT (SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted AND locktype <>"
-            " 'virtualxid'),"
-            " count(*), count(*) FILTER (WHERE replay_lsn IS NULL),"
-            " max(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn)) FROM pg_stat_replication"
-        ),
-    )
-    if waiting >= WAITING_SESSIONS:
-        return f"{waiting} sessions wait for locks"
-    if replicas and lag is not None and lag > LAG_BYTES:
-        return f"a replica is {lag / 1024 / 1024:.0f} MiB behind"
-    if unseen:
-        return "replica lag cannot be read"
-    return ""
+@dataclass(frozen=True)
+class Signal:
+    """One reading. ``value`` is None where it cannot be read; ``text`` is the sentence, with ``{}`` for it.
+
+    At ``upper`` it is time to slow down; below ``lower`` all is well again.
+    """
+
+    name: str
+    value: float | None
+    lower: float
+    upper: float
+    text: str
+
+    @property
+    def sentence(self) -> str:
+        if self.value is None:
+            return f"{self.name} cannot be read"
+        return self.text.replace("{}", f"{self.value:,.0f}")
+
+
+# name: lower mark, upper mark, sentence. Marks in the unit of the sentence.
+_MARKS: t.Final[dict[str, tuple[float, float, str]]] = {
+    "waiting sessions": (2, 3, "{} sessions wait for locks"),
+    "replica lag": (16, 64, "a replica is {} MiB behind"),
+    "replica delay": (2, 10, "a replica is {} s behind"),
+    "slot backlog": (512, 2048, "a replication slot holds back {} MiB of write-ahead log"),
+    "archive backlog": (16, 64, "{} files of write-ahead log wait to be archived"),
+    "write-ahead log": (64, 128, "{} MiB of write-ahead log a second"),
+    # Rows that were changed since are kept for it, in every table: what we change grows meanwhile.
+    "oldest snapshot": (120, 300, "a transaction has held its snapshot for {} s"),
+    # The ordinary kind steps aside for others; this one does not, and must end in time.
+    "autovacuum": (0.5, 1, "{} autovacuums work against wraparound"),
+}
+
+# What a role may not see is NULL or left out; then the whole answer is NULL, and never a comfortable number.
+_QUERY: t.Final = """
+WITH me AS (
+    SELECT pg_has_role('pg_read_all_stats', 'USAGE') AS sees_all, pg_is_in_recovery() AS is_standby
+), here AS (
+    SELECT CASE WHEN me.is_standby THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END AS lsn FROM me
+)
+SELECT (SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted AND locktype <> 'virtualxid'),
+       (SELECT CASE WHEN count(*) FILTER (WHERE replay_lsn IS NULL) > 0 THEN NULL
+                    ELSE coalesce(max(pg_wal_lsn_diff(here.lsn, replay_lsn)), 0) END
+          FROM pg_stat_replication),
+       (SELECT CASE WHEN count(*) FILTER (WHERE replay_lsn IS NULL) > 0 THEN NULL
+                    ELSE coalesce(extract(epoch FROM max(replay_lag)), 0) END FROM pg_stat_replication),
+       (SELECT coalesce(max(pg_wal_lsn_diff(here.lsn, restart_lsn)), 0) FROM pg_replication_slots),
+       pg_wal_lsn_diff(here.lsn, '0/0'),
+       CASE WHEN me.sees_all THEN
+            (SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0) FROM pg_stat_activity
+              WHERE datname = current_database() AND backend_xmin IS NOT NULL AND pid <> pg_backend_pid()
+                AND backend_type <> 'autovacuum worker' AND application_name NOT LIKE 'emailai.migration%')
+       END,
+       CASE WHEN me.sees_all THEN
+            (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                AND backend_type = 'autovacuum worker' AND query LIKE '%(to prevent wraparound)')
+       END
+  FROM me, here
+"""
+
+# Counting the files takes a right of its own, and without an archive there is nothing to count.
+_ARCHIVE: t.Final = """
+SELECT current_setting('archive_mode') <> 'off' AND NOT pg_is_in_recovery(),
+       has_function_privilege('pg_catalog.pg_ls_archive_statusdir()', 'EXECUTE')
+"""
+_WAITING_FILES: t.Final = "SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready'"
+
+
+class Watch:
+    """Reads the signals of one database; remembers the last reading, for a rate needs two."""
+
+    def __init__(self, clock: t.Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last: tuple[float, float] | None = None
+
+    def read(self, connection: Connection) -> list[Signal]:
+        waiting, lag, delay, slots, position, oldest, vacuums = row(connection, compose(_QUERY))
+        found: dict[str, float | None] = {
+            "waiting sessions": waiting,
+            "replica lag": None if lag is None else float(lag) / _MIB,
+            "replica delay": None if delay is None else float(delay),
+            "slot backlog": float(slots) / _MIB,
+            "archive backlog": self._waiting_files(connection),
+            "write-ahead log": self._rate(float(position)),
+            "oldest snapshot": None if oldest is None else float(oldest),
+            "autovacuum": vacuums,
+        }
+        return [Signal(name, found[name], *marks) for name, marks in _MARKS.items()]
+
+    @staticmethod
+    def _waiting_files(connection: Connection) -> float | None:
+        archives, may_count = row(connection, compose(_ARCHIVE))
+        if not archives:
+            return 0
+        return float(row(connection, compose(_WAITING_FILES))[0]) if may_count else None
+
+    def _rate(self, position: float) -> float:
+        now = self._clock()
+        before, self._last = self._last, (now, position)
+        if before is None or now <= before[0]:
+            return 0
+        return max(0.0, (position - before[1]) / _MIB / (now - before[0]))

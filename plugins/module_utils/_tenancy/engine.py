@@ -25,7 +25,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._postgres.statem
     sqlstate,
     value,
 )
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy import progress
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import progress, pulse
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy.batches import Page, bounds, listed
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy.throttle import Pace
 
@@ -68,6 +68,7 @@ class Settings:
     work_folder: str = ""
     keep_organizations: bool = True
     workers: int = 2
+    health_url: str = ""
 
 
 class Engine:
@@ -92,6 +93,7 @@ class Engine:
         self.epoch = epoch
         self.display = display
         self.pace = Pace(settings.batch_rows)
+        self._watch = signals.Watch()
         self.connection = connect(target, "move")
         self.quarantined = 0
         self._looked = 0.0
@@ -285,8 +287,9 @@ class Engine:
         if time.monotonic() - self._looked < _SIGNAL_SECONDS and self._looked:
             return
         while True:
+            application = pulse.read(self.settings.health_url)
             wish = control.read(self.connection)
-            self.pace.heard(signals.reason_to_slow_down(self.connection))
+            self.pace.heard([*self._watch.read(self.connection), *application])
             self.fenced_commit()
             self._looked = time.monotonic()
             self.pace.fixed, self.pace.share = wish.batch_rows, wish.pace

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy import report
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy.counts import (
@@ -16,7 +14,6 @@ from ansible_collections.emailai.migration.plugins.module_utils._tenancy.counts 
 )
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy.judge import Verdict
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy.progress import line
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy.throttle import SMALLEST, Pace
 
 COUNTS = Counts(
     UserCounts(1250, 0, 0),
@@ -86,39 +83,3 @@ def test_a_line_of_progress() -> None:
     assert line({**figures, "eta_seconds": None, "reason": "a reason"}).endswith(
         "time left unknown, slowed down: a reason"
     )
-
-
-@given(st.integers(1, 20_000), st.lists(st.floats(0, 3) | st.none(), max_size=60))
-def test_a_batch_stays_within_its_limits(start: int, times: list[float | None]) -> None:
-    pace = Pace(start)
-    for seconds in times:
-        if seconds is None:
-            pace.failed()
-        else:
-            pace.succeeded(seconds)
-        assert SMALLEST <= pace.rows <= max(SMALLEST, 5 * start)
-        assert 0 <= pace.rest(seconds or 0) <= 5
-
-
-def test_quick_batches_grow_slow_ones_are_halved() -> None:
-    pace = Pace(1000)
-    pace.succeeded(0.001)
-    assert pace.rows == 1250
-    pace.succeeded(0.2)
-    assert pace.rows == 625
-    pace.fixed = 10
-    assert pace.rows == 10
-
-
-def test_a_reason_slows_down_at_once_and_leaves_slowly() -> None:
-    pace = Pace(1000)
-    assert pace.rest(1) == 0
-    pace.heard("a replica is behind")
-    assert pace.rest(1) == 1
-    pace.heard("")
-    assert pace.reason
-    pace.heard("")
-    pace.heard("")
-    assert pace.rest(1) == 0
-    pace.share = 0.25
-    assert pace.rest(1) == 3

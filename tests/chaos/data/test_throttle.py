@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What suffers slows the data step down, and the reason is shown while it lasts."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import threading
+import time
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from integration.conftest import Postgres
+from integration.tenancy_world import Database
+from lab.ground import wait_until
+
+# Slow enough that there is something to read, with batches small enough that the throttle is heard.
+_CONTROL = "INSERT INTO emailai_migration.control (wanted, batch_rows, changed_by) VALUES ('run', 20, 'test')"
+_REASONS = "SELECT DISTINCT reason FROM emailai_migration.progress WHERE coalesce(reason, '') <> ''"
+
+
+@pytest.fixture
+def database(postgres: Postgres, tmp_path: Path) -> Database:
+    made = Database(postgres.new_database(), tmp_path)
+    made.build()
+    made.fill(users=1500, accounts=1500, premiums=10)
+    assert not made.call("org_schema")["failed"]
+    made.rows(_CONTROL)
+    return made
+
+
+def reasons_of(
+    database: Database, relieve: t.Callable[[], None] = lambda: None, **options: t.Any
+) -> set[str]:
+    """All that was shown until the work had ended; ``relieve`` is called when something was."""
+    seen: set[str] = set()
+    answer = database.call("org_migration", wait_seconds=0.2, **options)
+    deadline = time.monotonic() + 60
+    while not answer["failed"] and not answer["finished"] and time.monotonic() < deadline:
+        shown = {reason for (reason,) in database.rows(_REASONS)}
+        if shown and not seen:
+            relieve()
+        seen |= shown
+        answer = database.call("org_migration", wait_seconds=0.2, **options)
+    assert answer.get("finished"), answer
+    return seen
+
+
+class _Page(http.server.BaseHTTPRequestHandler):
+    status = 200
+    seconds = 0.0
+
+    def do_GET(self) -> None:
+        time.sleep(self.seconds)
+        self.send_response(self.status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_words: t.Any) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def page(status: int, seconds: float) -> t.Iterator[str]:
+    handler = type("Page", (_Page,), {"status": status, "seconds": seconds})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/api/health"
+    finally:
+        server.shutdown()
+
+
+def test_a_well_system_slows_nothing(database: Database) -> None:
+    """The control of the tests below."""
+    with page(200, 0) as url:
+        assert reasons_of(database, health_url=url) == set()
+
+
+@pytest.mark.parametrize(
+    ("status", "seconds", "words"),
+    [
+        (500, 0.0, "the application is not well: it answers 500"),
+        (200, 1.2, "the application's health page takes"),
+    ],
+)
+def test_an_application_that_suffers_is_given_way(
+    database: Database, status: int, seconds: float, words: str
+) -> None:
+    with page(status, seconds) as url:
+        found = reasons_of(database, health_url=url)
+    assert found
+    assert all(reason.startswith(words) for reason in found), found
+
+
+def test_sessions_that_wait_for_locks_are_given_way(database: Database) -> None:
+    holder = database.connect("old app")
+    with holder.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(42)")
+
+    def wait_in_line() -> None:
+        with contextlib.closing(database.connect("old app")) as waiter, waiter.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(42)")
+
+    line = [threading.Thread(target=wait_in_line) for _number in range(4)]
+    for thread in line:
+        thread.start()
+    waiters = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    wait_until(lambda: database.one(waiters) == 4, 10, "four who wait")
+    try:
+        # Whoever waits has a transaction open, and an index is not finished before it ends.
+        found = reasons_of(database, relieve=holder.close)
+    finally:
+        holder.close()
+        for thread in line:
+            thread.join(10)
+    assert found == {"4 sessions wait for locks"}
+
+
+def test_what_a_role_may_not_see_slows_down(postgres: Postgres, database: Database) -> None:
+    owner = database.target
+    writer = postgres.new_role(f"writer_{owner.dbname}").for_database(owner.dbname)
+    database.rows(f"GRANT SELECT, UPDATE ON ALL TABLES IN SCHEMA public TO {writer.user}")
+    url = f"postgresql://{owner.user}:{owner.password}@{owner.host}:{owner.port}/{owner.dbname}"
+    blind = Database(writer, Path(database.folder))
+    blind.rows = database.rows  # type: ignore[method-assign]  # the test itself sees everything
+    found = reasons_of(blind, owner_url=url)
+    assert found
+    assert found <= {"oldest snapshot cannot be read", "autovacuum cannot be read"}
