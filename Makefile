@@ -17,7 +17,7 @@ export MYPYPATH := $(CURDIR)/collections
 
 .DEFAULT_GOAL := help
 .PHONY: help migrate lab-up lab-down test test-e2e lint lint-python lint-types lint-ansible lint-docs format \
-  sanity unit integration e2e molecule chaos chaos-data chaos-backup bench-data docs build clean
+  sanity unit integration e2e molecule chaos chaos-data chaos-alone bench-data docs build clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 16
@@ -71,14 +71,15 @@ e2e: $(VENV)/test.stamp ## One migration under traffic with its check run and it
 test-e2e: $(VENV)/test.stamp ## The rest of the end-to-end matrix.
 	pytest -n $(PYTEST_WORKERS) --dist loadfile -m "not always" tests/e2e
 
-chaos: $(VENV)/test.stamp ## Faults at every step, of the data step and of backup and restore.
-	python -m check.run chaos-data chaos-backup
+chaos: $(VENV)/test.stamp ## Faults at every statement, two operators at once, older servers, poolers; who waits for us.
+	python -m check.run chaos-data chaos-alone
 
 chaos-data: $(VENV)/test.stamp
 	pytest -n $(PYTEST_WORKERS) --dist loadfile tests/chaos/data
 
-chaos-backup: $(VENV)/test.stamp
-	pytest -n $(PYTEST_WORKERS) --dist loadfile tests/chaos/backup
+# Its waits are measured: a neighbour would be in them.
+chaos-alone: $(VENV)/test.stamp
+	pytest tests/chaos/alone
 
 molecule: $(VENV)/test.stamp ## One scenario a role, on the lab.
 	python -m check.molecule

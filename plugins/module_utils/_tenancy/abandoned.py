@@ -22,7 +22,7 @@ if t.TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
     from psycopg2.sql import Composable
 
-    from ansible_collections.emailai.migration.plugins.module_utils._tenancy.model import Model
+    from ansible_collections.emailai.migration.plugins.module_utils._tenancy.model import Link, Model
 
 
 def find(connection: Connection, model: Model, limit: int = 1000) -> list[str]:
@@ -52,34 +52,59 @@ def find(connection: Connection, model: Model, limit: int = 1000) -> list[str]:
 
 
 def remove(connection: Connection, model: Model, run_id: str, keys: t.Sequence[str]) -> int:
-    """Remove those of ``keys`` to which nothing refers, in the caller's transaction; each is noted."""
-    if not keys:
+    """Remove those of ``keys`` to which nothing refers, in the caller's transaction; each is noted.
+
+    Like a batch it waits for nobody: what somebody holds or is about to refer to is left for the next sweep.
+    """
+    ours = _hold(connection, model, keys)
+    if not ours:
         return 0
     for link in model.links:
-        # What its owner left behind would hold an empty organization for ever.
-        run(
-            connection,
-            compose(
-                "UPDATE {table} t SET {link} = NULL WHERE t.{link} = ANY({keys}) AND t.{owner} IS NULL",
-                table=model.at(link.table),
-                link=link.organization,
-                keys=values(keys),
-                owner=link.owner,
-            ),
-        )
+        _free_ownerless(connection, model, link, ours)
     found = rows(
         connection,
         compose(
             "DELETE FROM {organizations} o WHERE o.{id} = ANY({keys}) AND NOT ({used}) RETURNING o.{id}",
             organizations=model.at(model.organizations.table),
             id=model.organizations.id,
-            keys=values(keys),
+            keys=values(ours),
             used=is_used(connection, model, with_members=True),
         ),
     )
     for (key,) in found:
         stage.note(connection, run_id, "organization removed", key)
     return len(found)
+
+
+def _hold(connection: Connection, model: Model, keys: t.Sequence[str]) -> list[str]:
+    """Those that nobody has a hold on; whoever writes a reference to one has, until he commits."""
+    found = rows(
+        connection,
+        compose(
+            "SELECT o.{id} FROM {organizations} o WHERE o.{id} = ANY({keys}) FOR UPDATE SKIP LOCKED",
+            organizations=model.at(model.organizations.table),
+            id=model.organizations.id,
+            keys=values(keys),
+        ),
+    )
+    return [key for (key,) in found]
+
+
+def _free_ownerless(connection: Connection, model: Model, link: Link, keys: t.Sequence[str]) -> None:
+    """What its owner left behind would hold an empty organization for ever."""
+    run(
+        connection,
+        compose(
+            "WITH held AS MATERIALIZED (SELECT t.{id} AS id FROM {table} t WHERE t.{link} = ANY({keys})"
+            " AND t.{owner} IS NULL FOR NO KEY UPDATE SKIP LOCKED)"
+            " UPDATE {table} t SET {link} = NULL FROM held WHERE t.{id} = held.id",
+            id=link.id,
+            table=model.at(link.table),
+            link=link.organization,
+            keys=values(keys),
+            owner=link.owner,
+        ),
+    )
 
 
 def is_used(connection: Connection, model: Model, with_members: bool) -> Composable:

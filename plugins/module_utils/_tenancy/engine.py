@@ -263,7 +263,8 @@ class Engine:
             self.connection.rollback()
             if not keys:
                 return changed, 0
-            now = sum(self._bisect(work, keys[at : at + 500]) for at in range(0, len(keys), 500))
+            size = min(500, self.pace.rows)
+            now = sum(self._bisect(work, keys[at : at + size]) for at in range(0, len(keys), size))
             changed += now
             if not now:
                 time.sleep(min(0.5, 0.05 * (number + 1)))

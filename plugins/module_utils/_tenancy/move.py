@@ -46,6 +46,7 @@ if t.TYPE_CHECKING:
     from ansible_collections.emailai.migration.plugins.module_utils._tenancy.model import Model
 
 # Of the checks, those whose lines end the data step.
+_REMOVED_AT_ONCE: t.Final = 20
 FINAL: t.Final = ("users", "accounts", "premiums", "orphans")
 
 
@@ -96,6 +97,7 @@ def move(engine: Engine) -> dict[str, t.Any]:
             positions = _passes(engine)
             found = sweep(engine)
             indexes = _indexes(engine)
+            _clear(engine, found)
         return dict(_conclude(engine, begun, installed, positions, found, indexes), **shared)
     except MigrationError as exc:
         _note_failure(engine, str(exc), exc.facts.get("kind"))
@@ -214,12 +216,17 @@ def sweep(engine: Engine) -> dict[str, int]:
         )
     found = {name: first[name][0] + second[name][0] for name in first}
     found["strangers' links"] = _correct_links(engine)
-    found["organizations removed"] = _remove_abandoned(engine)
-    if engine.model.sharing:
-        # Both may have set a premium free.
-        found[premiums.NAME] += engine.settle(premiums.Giving(engine.model, engine.settings.grace_seconds))[0]
     _save_horizon(engine, mark)
     return found
+
+
+def _clear(engine: Engine, found: dict[str, int]) -> None:
+    """What the sweep leaves behind; its figures are added to those of the sweep."""
+    found["organizations removed"] = _remove_abandoned(engine)
+    if engine.model.sharing:
+        # Links that were corrected and organizations that went may have set a premium free.
+        giving = premiums.Giving(engine.model, engine.settings.grace_seconds)
+        found[premiums.NAME] += engine.settle(giving)[0]
 
 
 def only_sweep(engine: Engine) -> dict[str, t.Any]:
@@ -227,6 +234,7 @@ def only_sweep(engine: Engine) -> dict[str, t.Any]:
     connection, model, settings = engine.connection, engine.model, engine.settings
     with Heart(engine.target, engine.epoch):
         found = sweep(engine)
+        _clear(engine, found)
     after = counts.read(connection, model, settings.grace_seconds)
     connection.rollback()
     text = report.summary(
@@ -284,12 +292,14 @@ def _take_strangers_premiums(engine: Engine) -> int:
 
 
 def _remove_abandoned(engine: Engine) -> int:
+    """After the indexes: without them the server reads whole tables for each, and holds its row meanwhile."""
     connection = engine.connection
     removed = 0
     keys = abandoned.find(connection, engine.model)
     connection.rollback()
-    for at in range(0, len(keys), 100):
-        removed += abandoned.remove(connection, engine.model, engine.settings.run_id, keys[at : at + 100])
+    for at in range(0, len(keys), _REMOVED_AT_ONCE):
+        some = keys[at : at + _REMOVED_AT_ONCE]
+        removed += abandoned.remove(connection, engine.model, engine.settings.run_id, some)
         engine.fenced_commit()
     return removed
 

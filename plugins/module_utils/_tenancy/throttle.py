@@ -41,7 +41,11 @@ class _Raised:
 
 @dataclass
 class Pace:
-    """Additive in success, halving in trouble, between 50 rows and five times the start."""
+    """Additive in success, halving in trouble, between 50 rows and five times the start.
+
+    The first batches are small: whoever waits for one waits as long as it takes, and nobody knows yet how
+    long that is here.
+    """
 
     start: int
     size: int = 0
@@ -50,7 +54,7 @@ class Pace:
     _raised: dict[str, _Raised] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.size = max(SMALLEST, self.start)
+        self.size = max(SMALLEST, self.start // 10)
 
     @property
     def rows(self) -> int:

@@ -22,7 +22,7 @@ from integration.tenancy_world import Database
 # Whoever started the work, and what only watches it, are no part of it.
 _BESIDE = ("move start", "heartbeat", "blockers", "readiness", "status")
 _PEOPLE = {"users": 90, "accounts": 200, "premiums": 30}
-_OPTIONS: dict[str, t.Any] = {"batch_rows": 50, "grace_seconds": 0, "workers": 1}
+OPTIONS: dict[str, t.Any] = {"batch_rows": 50, "grace_seconds": 0, "workers": 1}
 STATE = """
 SELECT 'o', o::text FROM "Organization" o UNION ALL SELECT 'm', m::text FROM "OrganizationMember" m
 UNION ALL SELECT 'a', a::text FROM "EmailAccount" a UNION ALL SELECT 'p', p::text FROM "Premium" p
@@ -65,7 +65,7 @@ class Arena:
         assert not self.pattern.call("org_schema")["failed"]
         undisturbed = self.copy()
         with Wire(self._address, is_part_of_the_work) as wire:
-            assert self.through(undisturbed, wire).call("org_migration", **_OPTIONS)["finished"]
+            assert self.through(undisturbed, wire).call("org_migration", **OPTIONS)["finished"]
             self.statements = wire.statements
         self.wanted = undisturbed.rows(STATE)
         self.drop(undisturbed)
@@ -95,16 +95,16 @@ class Arena:
         database = self.copy()
         act = getattr(self, f"_{fault}")
         with Wire(self._address, is_part_of_the_work, at, is_before, lambda: act(database)) as wire:
-            first = self.through(database, wire).call("org_migration", wait_seconds=20, **_OPTIONS)
+            first = self.through(database, wire).call("org_migration", wait_seconds=20, **OPTIONS)
             self._wait_until_up()
         faults = [] if wire.struck else [f"statement {at} was never sent"]
         faults += torn_batches(database)
         faults += unclear(first)
-        again = database.call("org_migration", wait_seconds=60, **_OPTIONS)
+        again = database.call("org_migration", wait_seconds=60, **OPTIONS)
         if again["failed"] or not again["finished"]:
             faults.append(f"not gone on with: {again.get('msg')}")
         faults += [] if database.rows(STATE) == self.wanted else ["the rows differ from an undisturbed run"]
-        last = database.call("org_migration", **_OPTIONS)
+        last = database.call("org_migration", **OPTIONS)
         faults += [f"the third call changed something: {last}"] if last.get("changed", True) else []
         self.drop(database)
         return Trial(wire.struck, faults)

@@ -41,10 +41,12 @@ def test_a_batch_stays_within_its_limits(start: int, times: list[float | None]) 
 
 def test_quick_batches_grow_slow_ones_are_halved() -> None:
     pace = Pace(1000)
-    pace.succeeded(0.001)
-    assert pace.rows == 1250
+    assert pace.rows == 100
+    for _batch in range(4):
+        pace.succeeded(0.001)
+    assert pace.rows == 1100
     pace.succeeded(0.2)
-    assert pace.rows == 625
+    assert pace.rows == 550
     pace.fixed = 10
     assert pace.rows == 10
 
