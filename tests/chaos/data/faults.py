@@ -90,6 +90,14 @@ class Arena:
     def through(database: Database, wire: Wire) -> Database:
         return Database(replace(database.target, host="127.0.0.1", port=wire.port), Path(database.folder))
 
+    def strike_at(self, number: int, is_before: bool, fault: str) -> list[tuple[int, Trial]]:
+        """So many runs, each struck at another statement; those that did not end well."""
+        points = list(spread(self.statements, number, offset=int(is_before)))
+        trials = [(at, self.strike(at, is_before, fault)) for at in points]
+        bad = [(at, trial) for at, trial in trials if trial.faults]
+        print(f"{fault}: {len(trials)} of {self.statements} statements tried, {len(bad)} ended wrong")
+        return bad
+
     def strike(self, at: int, is_before: bool, fault: str) -> Trial:
         """One run that is struck, what it left, and the run after it."""
         database = self.copy()
