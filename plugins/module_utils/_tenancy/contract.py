@@ -17,7 +17,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._postgres.statem
     rows,
     value,
 )
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy import schema, stage, sync
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import rights, schema, stage, sync
 
 if t.TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -103,6 +103,8 @@ def contract(builder: schema.Builder, is_check: bool, other_clients: t.Sequence[
     )
     if is_check:
         return outcome
+    if acts:
+        rights.refuse(connection, model, rights.OWNER, "contract", "the schema")
     for one in acts:
         if not one.statements:
             sync.remove(connection, builder.target, model, builder.patience)

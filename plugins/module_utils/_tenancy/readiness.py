@@ -12,12 +12,11 @@ from ansible_collections.emailai.migration.plugins.module_utils._postgres.statem
     cause_of,
     compose,
     driver_error,
-    join,
     row,
     rows,
     value,
 )
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy import before, schema
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import before, rights, schema
 
 if t.TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -42,38 +41,38 @@ def line(item: str, required: str, found: str, read_by: str, state: str) -> Line
     }
 
 
-def read(target: Target, model: Model, rights: str) -> tuple[list[Line], before.Known]:
-    """``rights``: owner (all lines), or writer or reader (reached, and what their steps need)."""
-    reached = f"database reachable as {rights}"
+def read(target: Target, model: Model, part: str) -> tuple[list[Line], before.Known]:
+    """``part``: owner (all lines), or writer or reader (reached, and what their steps need)."""
+    reached = f"database reachable as {part}"
     try:
         with session(target, "readiness", autocommit=True) as connection:
             lines = [line(reached, "a session", target.label, "a connection", "met")]
-            if rights != "owner":
-                return [*lines, _asked(connection, model, rights, _table_rights)], {}
+            if part != rights.OWNER:
+                return [*lines, _asked(connection, model, part, _rights)], {}
             questions: list[t.Callable[..., Line]] = [
                 _version,
                 _map,
-                _owner_rights,
+                _rights,
                 _prisma,
                 _long_transactions,
                 _prepared,
             ]
-            lines += [_asked(connection, model, rights, question) for question in questions]
+            lines += [_asked(connection, model, part, question) for question in questions]
             found, known = _known(connection, model)
             return [*lines, found], known
     except MigrationError as exc:
         return [line(reached, "a session", str(exc), "a connection", "open")], {}
 
 
-def _asked(connection: Connection, model: Model, rights: str, question: t.Callable[..., Line]) -> Line:
+def _asked(connection: Connection, model: Model, part: str, question: t.Callable[..., Line]) -> Line:
     try:
-        return question(connection, model, rights)
+        return question(connection, model, part)
     except driver_error() as exc:
         item = question.__name__.strip("_").replace("_", " ")
         return line(item, "an answer", f"it cannot be read: {cause_of(exc)}", "the catalog", "open")
 
 
-def _version(connection: Connection, _model: Model, _rights: str) -> Line:
+def _version(connection: Connection, _model: Model, _part: str) -> Line:
     number, name = row(
         connection,
         compose("SELECT current_setting('server_version_num')::int, current_setting('server_version')"),
@@ -84,76 +83,24 @@ def _version(connection: Connection, _model: Model, _rights: str) -> Line:
     )
 
 
-def _map(connection: Connection, model: Model, _rights: str) -> Line:
+def _map(connection: Connection, model: Model, _part: str) -> Line:
     differences = schema.compared(connection, model, with_indexes=True).differences
     found = "; ".join(differences) or f"{len(model.tables)} tables in schema {model.schema}"
     return line("model map fits", "no difference", found, "the catalog", "open" if differences else "met")
 
 
-def _owner_rights(connection: Connection, model: Model, _rights: str) -> Line:
-    tables = list(model.old_tables)
-    missing = [
-        str(reason)
-        for (reason,) in rows(
-            connection,
-            compose(
-                "SELECT 'CREATE on this database' WHERE NOT"
-                " has_database_privilege(current_database(), 'CREATE')"
-                " UNION ALL SELECT 'CREATE on schema ' || n.nspname FROM pg_namespace n"
-                " WHERE n.nspname IN ({schema}, 'public') AND NOT has_schema_privilege(n.oid, 'CREATE')"
-                " UNION ALL SELECT 'ownership of ' || c.relname FROM pg_class c"
-                " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = {schema}"
-                " AND c.relname = ANY({tables}) AND NOT pg_has_role(c.relowner, 'USAGE')",
-                schema=value(model.schema),
-                tables=value(tables),
-            ),
-        )
-    ]
+def _rights(connection: Connection, model: Model, part: str) -> Line:
+    missing = rights.missing(connection, model, part)
     return line(
-        "rights of the owner",
-        "owner of the tables, CREATE on database and schema",
+        f"rights of the {part}",
+        rights.required(model, part),
         f"missing: {', '.join(missing)}" if missing else "all",
         "has_*_privilege",
         "open" if missing else "met",
     )
 
 
-def _table_rights(connection: Connection, model: Model, rights: str) -> Line:
-    wanted = {"reader": ["SELECT"], "writer": ["SELECT", "UPDATE"]}[rights]
-    tables = list(model.old_tables)
-    parts = [
-        compose(
-            "SELECT {right} || ' on ' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid ="
-            " c.relnamespace"
-            " WHERE n.nspname = {schema} AND c.relname = ANY({tables}) AND NOT"
-            " has_table_privilege(c.oid, {right})",
-            right=value(right),
-            schema=value(model.schema),
-            tables=value(tables),
-        )
-        for right in wanted
-    ]
-    # Row security leaves the right and takes the rows.
-    parts.append(
-        compose(
-            "SELECT 'BYPASSRLS for ' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid ="
-            " c.relnamespace"
-            " WHERE n.nspname = {schema} AND c.relname = ANY({tables}) AND row_security_active(c.oid)",
-            schema=value(model.schema),
-            tables=value(tables),
-        )
-    )
-    missing = [str(reason) for (reason,) in rows(connection, join(parts, " UNION ALL "))]
-    return line(
-        f"rights of the {rights}",
-        f"{', '.join(wanted)} on {', '.join(tables)}",
-        f"missing: {', '.join(missing)}" if missing else "all",
-        "has_table_privilege",
-        "open" if missing else "met",
-    )
-
-
-def _prisma(connection: Connection, model: Model, _rights: str) -> Line:
+def _prisma(connection: Connection, model: Model, _part: str) -> Line:
     item, required = "no failed Prisma migration", "no row unfinished and not rolled back"
     there = row(
         connection,
@@ -175,7 +122,7 @@ def _prisma(connection: Connection, model: Model, _rights: str) -> Line:
     return line(item, required, names or "none", "_prisma_migrations", "open" if failed else "met")
 
 
-def _long_transactions(connection: Connection, _model: Model, _rights: str) -> Line:
+def _long_transactions(connection: Connection, _model: Model, _part: str) -> Line:
     item = "no long transaction"
     required = f"none open for more than {LONG_TRANSACTION_SECONDS} s"
     sees_all = row(connection, compose("SELECT pg_has_role('pg_read_all_stats', 'USAGE')"))[0]
@@ -202,7 +149,7 @@ def _long_transactions(connection: Connection, _model: Model, _rights: str) -> L
     return line(item, required, names or "none", "pg_stat_activity", "open" if found else "met")
 
 
-def _prepared(connection: Connection, _model: Model, _rights: str) -> Line:
+def _prepared(connection: Connection, _model: Model, _part: str) -> Line:
     found = rows(
         connection, compose("SELECT gid FROM pg_prepared_xacts WHERE database = current_database() LIMIT 5")
     )

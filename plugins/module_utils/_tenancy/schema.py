@@ -20,7 +20,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._postgres.statem
     rows,
     value,
 )
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy import before, stage, wanted
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import before, rights, stage, wanted
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy.compare import (
     Comparison,
     Found,
@@ -142,6 +142,7 @@ def ensure(builder: Builder, state: str, is_check: bool) -> Outcome:
     )
     if is_check or not outcome.changed:
         return outcome
+    rights.refuse(connection, model, rights.OWNER, "expand", "the schema")
     journal.ensure(connection)
     before.record(connection, model, builder.run_id)
     if logs:
@@ -368,6 +369,7 @@ def withdraw(builder: Builder, is_check: bool) -> Outcome:
         )
     if is_check:
         return outcome
+    rights.refuse(connection, model, rights.OWNER, "withdraw", "the schema")
     for thing, table, name in ours:
         ddl.change(
             connection,

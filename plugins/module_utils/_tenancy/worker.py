@@ -23,7 +23,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._postgres.statem
     run,
     value,
 )
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy import move, schema, unlink
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import move, rights, schema, unlink
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy.compare import (
     Comparison,
     map_differences,
@@ -76,6 +76,7 @@ def start_or_attach(job: Job) -> str:
     if job.target.user != job.maker.user:
         _refuse_blind(job)
     with session(job.maker, "move start") as connection:
+        _refuse_without_rights(job, connection)
         held = _running(connection, job)
         if held:
             return held
@@ -107,6 +108,14 @@ def _refuse_blind(job: Job) -> None:
     with session(job.target, "move start") as connection:
         faults = map_differences(job.model, schema.read(connection, job.model))
     schema.refuse(Comparison(differences=faults), "move data into")
+
+
+def _refuse_without_rights(job: Job, maker: Connection) -> None:
+    """Both roles, before the first write: half of the work done is worse than none."""
+    act, thing = ("take back", "links") if job.state == "unlinked" else ("move", "the data")
+    rights.refuse(maker, job.model, rights.OWNER, act, thing)
+    with session(job.target, "move start") as connection:
+        rights.refuse(connection, job.model, "writer", act, thing)
 
 
 def _name(connection: Connection, epoch: int) -> str:
