@@ -32,13 +32,13 @@ def required(model: Model, part: str) -> str:
 
 
 def missing(connection: Connection, model: Model, part: str) -> list[str]:
-    """Each right that this session's role lacks for its part, one by one."""
+    """Each right that the role lacks for its part, one by one."""
     query = _of_owner(model) if part == OWNER else _on_tables(model, _ON_TABLES[part])
     return [str(right) for (right,) in rows(connection, query)]
 
 
 def refuse(connection: Connection, model: Model, part: str, act: str, thing: str) -> None:
-    """Raise where this session could not do its part; nothing was written yet. Ends its transaction."""
+    """Raise where the role could not do its part; nothing was written yet. Ends the transaction."""
     is_standby, reads_only, role = row(
         connection,
         compose("SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on', current_user"),
