@@ -767,7 +767,7 @@ def test_a_killed_command_is_gone_on_with_at_once_and_the_third_changes_nothing(
     assert time.monotonic() - began < 25
     seen = ada.look()
     assert [(row["name"], row["state"], row["outcome"]) for row in seen["phases"]] == [
-        ("prepare", "completed", {"figures": 9})
+        ("prepare", "completed", {"figures": 9, "databases": {"db2": {"figures": 9}}})
     ]
     assert [event["kind"] for event in seen["events"]] == ["opened", "resumed", "completed"]
     # The other database has the tables for its own progress; the run is kept by the first.
