@@ -100,11 +100,13 @@ class Watch:
             "replica delay": None if delay is None else float(delay),
             "slot backlog": float(slots) / _MIB,
             "archive backlog": self._waiting_files(connection),
-            "write-ahead log": self._rate(float(position)),
             "oldest snapshot": None if oldest is None else float(oldest),
             "autovacuum": vacuums,
         }
-        return [Signal(name, found[name], *marks) for name, marks in _MARKS.items()]
+        rate = self._rate(float(position))
+        if rate is not None:
+            found["write-ahead log"] = rate
+        return [Signal(name, found[name], *_MARKS[name]) for name in found]
 
     @staticmethod
     def _waiting_files(connection: Connection) -> float | None:
@@ -113,9 +115,10 @@ class Watch:
             return 0
         return float(row(connection, compose(_WAITING_FILES))[0]) if may_count else None
 
-    def _rate(self, position: float) -> float:
+    def _rate(self, position: float) -> float | None:
+        """A second; None at the first look, which has nothing to compare with."""
         now = self._clock()
         before, self._last = self._last, (now, position)
         if before is None or now <= before[0]:
-            return 0
+            return None
         return max(0.0, (position - before[1]) / _MIB / (now - before[0]))
