@@ -126,7 +126,7 @@ options:
   cost:
     description:
       - Seconds for a thousand rows of C(users), C(accounts), C(premiums) and resources, as RV(cost) of a
-        rehearsal. Used by check mode to predict the time.
+        rehearsal. Check mode predicts the time by it, and RV(predicted) says what the real run expected.
     type: dict
     default: {}
 seealso:
@@ -197,6 +197,10 @@ cost:
   description: Seconds for a thousand rows, as measured.
   returned: when moved
   type: dict
+predicted:
+  description: Seconds that were expected by O(cost) for the rows there were.
+  returned: when moved, if O(cost) has a figure for each part
+  type: float
 seconds:
   description: Duration of the work.
   returned: when finished
@@ -244,13 +248,14 @@ def run(params: dict[str, t.Any], is_check: bool) -> dict[str, t.Any]:
         keep_organizations=params["keep_organizations"],
         workers=params["workers"],
         health_url=params["health_url"],
+        cost={name: float(seconds) for name, seconds in params["cost"].items()},
     )
     model = models.load(params["preset"], params["map"], params["premium_policy"])
     target = target_from(params)
     maker = owner_of(target, params["owner_url"])
     job = worker.Job(target, maker, model, settings, params["state"])
     if is_check:
-        return preview.preview(job, params["cost"])
+        return preview.preview(job)
     name = params["follow"] or worker.start_or_attach(job)
     return worker.follow(job, name, params["wait_seconds"]) if name else preview.settled(job)
 

@@ -55,6 +55,11 @@ def test_a_run_under_traffic_migrates_everything_and_fails_nobody(desk: Desk) ->
     assert_later_rows_are_migrated(desk)
     assert "conclude" in run.one_line
     assert desk.value("SELECT state FROM emailai_migration.run") == "concluded"
+    # What the rehearsal measured has predicted the time, and stands beside what it took.
+    figures = "SELECT outcome->'predicted'->'seconds', outcome->'actual'->'seconds'"
+    predicted, actual = desk.rows(figures + " FROM emailai_migration.phase WHERE name = 'move'")[0]
+    assert predicted > 0
+    assert actual > 0
     log = desk.rows("SELECT migration_name, status FROM public.migration_log ORDER BY id")
     assert log == [("multi_tenant_schema", "completed"), ("multi_tenant_data", "completed")]
 

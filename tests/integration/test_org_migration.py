@@ -225,8 +225,9 @@ def test_four_times(database: Database) -> None:
 
 def test_the_runbooks_figures(database: Database) -> None:
     expanded(database, users=1250, accounts=3420, premiums=450)
-    done = database.call("org_migration")
+    done = database.call("org_migration", cost={"users": 2, "accounts": 1, "premiums": 4})
     assert not done["failed"], done
+    assert done["predicted"] == 2 * 1.25 + 1 * 3.42 + 4 * 0.45
     log = Path(database.folder, "migration.log").read_text()
     for line in ("Organizations created: 1,250 / 1,250 (100%)", "All premium subscriptions linked"):
         assert line in log

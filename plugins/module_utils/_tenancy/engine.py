@@ -69,6 +69,7 @@ class Settings:
     keep_organizations: bool = True
     workers: int = 2
     health_url: str = ""
+    cost: t.Mapping[str, float] = field(default_factory=dict)
 
 
 class Engine:

@@ -89,16 +89,20 @@ def taken_slugs(connection: Connection, model: Model, keys: t.Sequence[str]) -> 
 def move(engine: Engine) -> dict[str, t.Any]:
     begun = time.monotonic()
     shared = _list_shared(engine)
+    before = counts.read(engine.connection, engine.model, engine.settings.grace_seconds)
+    engine.connection.rollback()
     stage.begin(engine.connection, stage.DATA)
     try:
         with Heart(engine.target, engine.epoch):
             engine.display.enter("installing the sync triggers")
             installed = _install(engine)
-            positions = _passes(engine)
+            positions = _passes(engine, before)
             found = sweep(engine)
             indexes = _indexes(engine)
             _clear(engine, found)
-        return dict(_conclude(engine, begun, installed, positions, found, indexes), **shared)
+        predicted = report.expected(before, engine.settings.cost)
+        done = _conclude(engine, begun, installed, positions, found, indexes)
+        return dict(done, **shared, **({} if predicted is None else {"predicted": round(predicted, 3)}))
     except MigrationError as exc:
         _note_failure(engine, str(exc), exc.facts.get("kind"))
         raise
@@ -164,10 +168,8 @@ def _note_failure(engine: Engine, sentence: str, kind: t.Any) -> None:
         stage.end(engine.connection, stage.DATA, "failed", sentence)
 
 
-def _passes(engine: Engine) -> dict[str, progress.Position]:
+def _passes(engine: Engine, before: counts.Counts) -> dict[str, progress.Position]:
     connection, model, settings = engine.connection, engine.model, engine.settings
-    before = counts.read(connection, model, settings.grace_seconds)
-    connection.rollback()
     totals = {"users": before.users.total, **{name: link.total for name, link in before.links.items()}}
     tasks = passes(model, settings.grace_seconds)
     done = {task.name: _done_before(engine, task.name) for task in tasks}

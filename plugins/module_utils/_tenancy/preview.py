@@ -35,7 +35,7 @@ if t.TYPE_CHECKING:
 _SHOWN: t.Final = 100
 
 
-def preview(job: worker.Job, cost: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+def preview(job: worker.Job) -> dict[str, t.Any]:
     with session(job.target, "plan", autocommit=True) as connection:
         # The server itself refuses a write of ours.
         run(connection, compose("SET default_transaction_read_only = on"))
@@ -44,10 +44,9 @@ def preview(job: worker.Job, cost: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         faults = map_differences(job.model, schema.read(connection, job.model))
         schema.refuse(Comparison(differences=faults), "plan with")
         found = counts.read(connection, job.model, job.settings.grace_seconds)
-        costs = {name: float(seconds) for name, seconds in cost.items()}
         shared = premiums.shared(connection, job.model) if job.model.sharing else []
         told = premiums.lines(job.model, shared, _SHOWN) if shared else []
-        table, (low, high) = report.dry_run(found, costs, told)
+        table, (low, high) = report.dry_run(found, job.settings.cost, told)
         return {
             "changed": _would_change(connection, job, found),
             "finished": True,

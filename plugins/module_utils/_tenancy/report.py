@@ -57,6 +57,14 @@ def interval(rows: int, cost: float | None) -> tuple[float, float]:
     return rows * low / 1000, rows * high / 1000
 
 
+def expected(counts: Counts, costs: t.Mapping[str, float]) -> float | None:
+    """Seconds, if each row takes what it took in the rehearsal; None unless all of it was measured."""
+    rows = {"users": counts.users.total, **{name: link.total for name, link in counts.links.items()}}
+    if not all(name in costs or not number for name, number in rows.items()):
+        return None
+    return sum(number * costs.get(name, 0.0) / 1000 for name, number in rows.items())
+
+
 def span(seconds: tuple[float, float]) -> str:
     low, high = seconds
     return duration(high) if duration(low) == duration(high) else f"{duration(low)} to {duration(high)}"

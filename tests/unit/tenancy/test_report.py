@@ -52,6 +52,16 @@ def test_a_measured_cost_narrows_the_time() -> None:
     assert "not measured" not in text
 
 
+def test_what_was_measured_in_part_predicts_nothing() -> None:
+    assert report.expected(COUNTS, {"users": 2.0, "accounts": 1.0, "premiums": 4.0}) == 2.5 + 3.42 + 1.8
+    assert report.expected(COUNTS, {"users": 2.0, "accounts": 1.0}) is None
+    assert report.expected(COUNTS, {}) is None
+    # What there is none of needs no time.
+    assert (
+        report.expected(Counts(COUNTS.users, {"premiums": LinkCounts(0, 0, 0, 0, 0)}), {"users": 2.0}) == 2.5
+    )
+
+
 def test_the_block_at_the_end() -> None:
     done = Counts(UserCounts(1250, 1250, 0), {"accounts": LinkCounts(3420, 3419, 0, 0, 0)})
     text = report.summary(done, [Verdict("users", "All users have organizations", "ok")], 923)
