@@ -17,7 +17,7 @@ export MYPYPATH := $(CURDIR)/collections
 
 .DEFAULT_GOAL := help
 .PHONY: help migrate lab-up lab-down test test-e2e lint lint-python lint-types lint-ansible lint-docs format \
-  sanity unit integration e2e molecule chaos chaos-data chaos-alone bench-data docs build clean
+  sanity unit integration e2e molecule chaos chaos-data chaos-rollout chaos-alone bench-data docs build clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 16
@@ -36,7 +36,7 @@ lab-down: $(VENV)/run.stamp ## Take the lab down; nothing stays behind.
 ## To check
 
 test: $(VENV)/test.stamp ## Everything that must hold before a change lands: at most 15 minutes on two cores.
-	python -m check.run lint+sanity unit integration e2e
+	python -m check.run lint+sanity+unit integration e2e
 
 lint: lint-python lint-types lint-ansible lint-docs ## Style, types, playbooks and roles, documentation.
 
@@ -71,11 +71,14 @@ e2e: $(VENV)/test.stamp ## One migration under traffic with its check run and it
 test-e2e: $(VENV)/test.stamp ## The rest of the end-to-end matrix.
 	pytest -n $(PYTEST_WORKERS) --dist loadfile -m "not always" tests/e2e
 
-chaos: $(VENV)/test.stamp ## Faults at every statement, two operators at once, older servers, poolers; who waits for us.
-	python -m check.run chaos-data chaos-alone
+chaos: $(VENV)/test.stamp ## Faults at every statement, two operators at once, poolers, rollouts under load, who waits for us.
+	python -m check.run chaos-data chaos-rollout chaos-alone
 
 chaos-data: $(VENV)/test.stamp
 	pytest -n $(PYTEST_WORKERS) --dist loadfile tests/chaos/data
+
+chaos-rollout: $(VENV)/test.stamp
+	pytest tests/chaos/rollout
 
 # Its waits are measured: a neighbour would be in them.
 chaos-alone: $(VENV)/test.stamp
