@@ -8,10 +8,10 @@ import os
 import time
 import typing as t
 
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.emailai.migration.plugins.module_utils._journal import controller, failure
+from ansible_collections.emailai.migration.plugins.plugin_utils._direct import DirectBase
 
 _POLL_SECONDS = 2.0
 _LINE_SECONDS = 5.0
@@ -19,7 +19,7 @@ _LINE_SECONDS = 5.0
 Result = dict[str, t.Any]
 
 
-class ActionModule(ActionBase):
+class ActionModule(DirectBase):
     """``migration_journal`` seen from the controller."""
 
     def run(self, tmp: t.Optional[str] = None, task_vars: t.Optional[Result] = None) -> Result:

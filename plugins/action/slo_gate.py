@@ -10,7 +10,6 @@ import typing as t
 
 from ansible.errors import AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
@@ -25,13 +24,14 @@ from ansible_collections.emailai.migration.plugins.module_utils._gate import (
 )
 from ansible_collections.emailai.migration.plugins.module_utils._gate.reading import Reading, reading_from
 from ansible_collections.emailai.migration.plugins.module_utils._gate.verdict import Question
+from ansible_collections.emailai.migration.plugins.plugin_utils._direct import DirectBase
 
 Result = dict[str, t.Any]
 
 _MODULE: t.Final = "emailai.migration.slo_gate"
 
 
-class ActionModule(ActionBase):
+class ActionModule(DirectBase):
     """``slo_gate`` seen from the controller."""
 
     def run(self, tmp: str | None = None, task_vars: Result | None = None) -> Result:

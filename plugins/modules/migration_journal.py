@@ -64,7 +64,7 @@ options:
       - V(planned) names the next run before its first phase.
       - V(opened) opens O(phase) and takes the lease, V(closed) completes it, V(failed) ends it with
         O(error).
-      - V(recorded) notes O(kind) under O(name).
+      - V(recorded) notes O(kind) under O(name), or several of a kind as O(records) names them.
       - V(controlled) tells work that goes on what an operator wants.
       - V(carried) brings the journal of O(carried_from) into the database that took its name.
     type: str
@@ -145,7 +145,6 @@ options:
     description: The item confirmed, the host of an artifact, the name of a message or baseline, the
       words of an event.
     type: str
-    default: ''
   data:
     description:
       - What is known of it. A confirmation reads C(by), a message C(channel), an artifact C(state),
@@ -153,6 +152,11 @@ options:
         and C(release_after), the ledger C(kind), C(before) and C(after).
     type: dict
     default: {}
+  records:
+    description: Several of O(kind), each with its C(name) and beside it what O(data) would say of it.
+      All of them are noted or none.
+    type: list
+    elements: dict
   wanted:
     description: What an operator wants of the work that goes on. V(abort) gives the run up.
     type: str
@@ -325,6 +329,10 @@ record:
   description: The record as it stands.
   returned: O(state=recorded)
   type: dict
+records:
+  description: The records as they stand, by name.
+  returned: O(state=recorded) with O(records)
+  type: dict
 """
 
 import typing as t
@@ -394,8 +402,9 @@ def main() -> None:
             "contacts": {"type": "dict", "default": {}},
             "limit": {"type": "str", "default": ""},
             "kind": {"type": "str", "default": ""},
-            "name": {"type": "str", "default": ""},
+            "name": {"type": "str"},
             "data": {"type": "dict", "default": {}},
+            "records": {"type": "list", "elements": "dict"},
             "wanted": {"type": "str", "choices": ["run", "pause", "abort"]},
             "pace": {"type": "float"},
             "batch_rows": {"type": "int"},
@@ -407,11 +416,13 @@ def main() -> None:
             "controller": {"type": "dict", "default": {}},
             "dead_epoch": {"type": "int", "default": 0},
         },
+        mutually_exclusive=[("name", "records")],
         required_if=[
             ("state", "opened", ["phase"]),
             ("state", "closed", ["phase"]),
             ("state", "failed", ["phase"]),
-            ("state", "recorded", ["kind", "name"]),
+            ("state", "recorded", ["kind"]),
+            ("state", "recorded", ["name", "records"], True),
             ("state", "controlled", ["wanted"]),
             ("state", "carried", ["carried_from"]),
         ],

@@ -422,6 +422,21 @@ def test_each_kind_of_record_knows_what_makes_it_the_same(ada: Operator) -> None
     assert [event["message"] for event in seen["events"]][-2:] == ["batch 1 done"] * 2
 
 
+def test_several_records_are_noted_together_or_not_at_all(ada: Operator) -> None:
+    ada.open("prepare")
+    several = [{"name": "on_call", "by": "Ada"}, {"name": "restore", "by": "Joe"}]
+    with pytest.raises(MigrationError, match="it has no name"):
+        ada.call("recorded", kind="confirmation", records=[*several, {"by": "Eve"}])
+    assert ada.look()["confirmations"] == []
+    assert ada.call("recorded", True, kind="confirmation", records=several)["changed"]
+    assert ada.look()["confirmations"] == []
+    assert ada.call("recorded", kind="confirmation", records=several)["changed"]
+    assert not ada.call("recorded", kind="confirmation", records=several)["changed"]
+    assert ada.call("recorded", kind="confirmation", records=[])["records"] == {}
+    confirmed = {row["item"]: row["confirmed_by"] for row in ada.look()["confirmations"]}
+    assert confirmed == {"on_call": "Ada", "restore": "Joe"}
+
+
 def test_a_message_is_claimed_by_one_of_twenty(ada: Operator) -> None:
     ada.open("prepare")
     with ThreadPoolExecutor(20) as pool:

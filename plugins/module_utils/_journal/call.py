@@ -164,12 +164,26 @@ def _record(
     if options["kind"] not in record.KINDS:
         raise MigrationError(
             "record",
-            options["name"],
+            options["name"] or "several at once",
             f"kind is {options['kind']}",
             f"It must be one of: {', '.join(record.KINDS)}",
         )
-    note = record.Record(options["kind"], options["name"], options["phase"] or "", options["data"])
-    return record.write(connection, caller, pair, note, check_mode)
+    return record.write(connection, caller, pair, _notes(options), check_mode)
+
+
+def _notes(options: Options) -> list[record.Record]:
+    """The one that is named, or each of several."""
+    kind, phase = options["kind"], options["phase"] or ""
+    if options["name"] is not None:
+        return [record.Record(kind, options["name"], phase, options["data"])]
+    notes = []
+    for given in options["records"]:
+        data = dict(given)
+        name = str(data.pop("name", ""))
+        if not name:
+            raise MigrationError("record", f"a {kind}", f"it has no name: {given}", "Give each record a name")
+        notes.append(record.Record(kind, name, phase, data))
+    return notes
 
 
 def _control(

@@ -45,28 +45,30 @@ class Outcome:
 
 
 def write(
-    connection: Connection, caller: hold.Caller, pair: Pair, record: Record, check_mode: bool
+    connection: Connection, caller: hold.Caller, pair: Pair, records: t.Sequence[Record], check_mode: bool
 ) -> acts.Answer:
-    """Note it under the latest run of the pair; in check mode say whether it stands already."""
+    """Note all or none under the latest run of the pair; in check mode say whether they stand already."""
     found = run.read(connection).latest(pair)
     if found is None:
         if check_mode:
-            return _answer("", record, Outcome(None, record.data))
+            return _answer("", [(record, Outcome(None, record.data)) for record in records])
         raise MigrationError(
             "record",
-            f"{record.kind} {record.name}",
+            ", ".join(f"{record.kind} {record.name}" for record in records),
             f"no run of {pair.before}..{pair.after} was ever begun in this database",
             "Open a phase first, or plan the run",
         )
     with connection.cursor() as cursor:
         if caller.epoch is not None and not check_mode:
             _keep_lease(connection, cursor, caller)
-        outcome = _KINDS[record.kind](cursor, found, caller, record, check_mode)
+        outcomes = [
+            (record, _KINDS[record.kind](cursor, found, caller, record, check_mode)) for record in records
+        ]
     if check_mode:
         connection.rollback()
     else:
         connection.commit()
-    return _answer(found.id, record, outcome)
+    return _answer(found.id, outcomes)
 
 
 def _keep_lease(connection: Connection, cursor: Cursor, caller: hold.Caller) -> None:
@@ -82,9 +84,22 @@ def _keep_lease(connection: Connection, cursor: Cursor, caller: hold.Caller) -> 
     )
 
 
-def _answer(run_id: str, record: Record, outcome: Outcome) -> acts.Answer:
+def _answer(run_id: str, outcomes: t.Sequence[tuple[Record, Outcome]]) -> acts.Answer:
+    """One record is answered by itself, several together."""
+    changed = any(outcome.changed for _, outcome in outcomes)
+    if len(outcomes) != 1:
+        return {
+            "changed": changed,
+            "run_id": run_id,
+            "records": {record.name: outcome.after for record, outcome in outcomes},
+            "diff": {
+                "before": {record.name: outcome.before for record, outcome in outcomes if outcome.before},
+                "after": {record.name: outcome.after for record, outcome in outcomes},
+            },
+        }
+    [(record, outcome)] = outcomes
     return {
-        "changed": outcome.changed,
+        "changed": changed,
         "run_id": run_id,
         "kind": record.kind,
         "name": record.name,
