@@ -83,8 +83,8 @@ options:
         written, and gives it to nobody's organization.
       - V(owner) gives it to the organization of its admin, if he has it himself, else to that of the
         oldest user who has it. The others' organizations stay without.
-      - V(team) would put all of them into one organization; no preset can do that yet, and a model with
-        shared premiums refuses it.
+      - V(team) makes one organization for all of them, which gets the premium. The same user is its OWNER
+        and gives it its name; the others get the default role. Who has an organization already stays there.
       - Matters for models in which users point at a premium, such as the preset C(emailai). In the preset
         C(runbook) a premium has one owner, so all three mean the same.
     type: str
@@ -207,7 +207,7 @@ seconds:
   type: float
 shared_premiums:
   description: Premiums that several users have, the first thousand, with C(premium), C(users) and C(first),
-    the user whose organization gets it under O(premium_policy=owner).
+    the user whose organization gets it under O(premium_policy=owner) or O(premium_policy=team).
   returned: when moved, if users point at a premium
   type: list
   elements: dict

@@ -72,6 +72,29 @@ def organizations(people: t.Mapping[str, str]) -> dict[str, str]:
     return {identity.organization_id(user): premium for user, premium in people.items()}
 
 
+def given(policy: str) -> dict[str, str]:
+    """Which organization gets which premium."""
+    teams = {identity.team_id(premium): premium for premium in SHARED} if policy == "team" else {}
+    return {**organizations({**SOLE, **(FIRST if policy == "owner" else {})}), **teams}
+
+
+def homes(policy: str) -> dict[str, tuple[str, str]]:
+    """Where each user belongs, and as what."""
+    found = {user: (identity.organization_id(user), "OWNER") for user, *_ in PEOPLE}
+    if policy == "team":
+        for user, _age, _name, has, _manages in PEOPLE:
+            if has in SHARED:
+                role = "OWNER" if FIRST.get(user) == has else "MEMBER"
+                found[user] = (identity.team_id(has), role)
+    return found
+
+
+def memberships(database: Shop) -> dict[str, tuple[str, str]]:
+    found = database.rows('SELECT "userId", "organizationId", role::text FROM "OrganizationMember"')
+    assert len({user for user, *_ in found}) == len(found)
+    return {user: (organization, role) for user, organization, role in found}
+
+
 def bad(answer: dict[str, t.Any]) -> dict[str, str]:
     return {one["name"]: one["result"] for one in answer["checks"] if one["result"] not in ("ok", "pending")}
 
@@ -176,17 +199,22 @@ def test_the_plan_lists_shared_premiums_before_anything_is_written(postgres: t.A
     assert database.one("SELECT to_regnamespace('emailai_migration') IS NULL")
 
 
-@pytest.mark.parametrize("policy", ["report", "owner"])
+@pytest.mark.parametrize("policy", ["report", "owner", "team"])
 def test_four_times(database: Shop, policy: str) -> None:
     database.call("org_schema")
     with session(database.target, "test") as connection:
         before = fingerprint(connection, model.load("emailai", None))
-    assert database.call("org_migration", check=True, premium_policy=policy)["changed"]
+    planned = database.call("org_migration", check=True, premium_policy=policy)
+    assert planned["changed"]
+    number = len({home for home, _role in homes(policy).values()})
+    assert f"Organizations to create: {number}\n" in planned["plan"]["table"]
     done = database.call("org_migration", premium_policy=policy)
     assert not done["failed"], done
-    expected = {**SOLE, **(FIRST if policy == "owner" else {})}
-    assert database.links() == organizations(expected)
-    assert done["created"]["premiums"] == len(expected)
+    assert database.links() == given(policy)
+    assert memberships(database) == homes(policy)
+    boxes = database.rows('SELECT "userId", "organizationId" FROM "EmailAccount"')
+    assert all(homes(policy)[user][0] == organization for user, organization in boxes)
+    assert done["created"]["premiums"] == len(given(policy))
     assert done["created"]["users"] == len(PEOPLE)
     assert {one["premium"] for one in done["shared_premiums"]} == set(SHARED)
     log = Path(database.folder, "migration.log").read_text()
@@ -203,20 +231,84 @@ def test_four_times(database: Shop, policy: str) -> None:
     verified = database.call("org_integrity")
     assert bad(verified) == {"premiums": "finding"}, verified["summary"]
     found = next(one for one in verified["checks"] if one["name"] == "premiums")
-    assert set(found["ids"]) == OWNERLESS | (set() if policy == "owner" else set(SHARED))
+    assert set(found["ids"]) == OWNERLESS | (set(SHARED) if policy == "report" else set())
     assert database.call("org_integrity", acknowledged=ACCEPTED)["may_go_on"]
     assert database.call("org_integrity", plan=done["counts"], acknowledged=ACCEPTED)["may_go_on"]
 
 
-def test_a_team_is_refused_with_a_sentence(database: Shop) -> None:
+@pytest.fixture
+def teams(database: Shop) -> Shop:
     database.call("org_schema")
-    answer = database.call("org_migration", premium_policy="team")
-    assert answer["failed"]
-    assert answer["msg"].startswith("Cannot use premium policy team: this version makes one organization")
-    assert database.one('SELECT count(*) FROM "Organization"') == 0
+    done = database.call("org_migration", premium_policy="team")
+    assert not done["failed"], done
+    return database
 
 
-@pytest.mark.parametrize("policy", ["report", "owner"])
+def swept(database: Shop, **options: t.Any) -> dict[str, t.Any]:
+    answer = database.call("org_migration", state="swept", premium_policy="team", grace_seconds=0, **options)
+    assert not answer["failed"], answer
+    return answer
+
+
+class TestTeam:
+    """One organization for those who share a premium."""
+
+    def test_it_is_named_for_the_one_with_the_most_to_say(self, teams: Shop) -> None:
+        name, born = teams.rows(
+            'SELECT name, "createdAt" FROM "Organization" WHERE id = %s', (identity.team_id("p-pair"),)
+        )[0]
+        assert name == "O'Neil & \"Sons\"'s organization"
+        assert born == teams.one("""SELECT "createdAt" FROM "User" WHERE id = 'pair-b'""")
+
+    @pytest.mark.parametrize("premium", ["p-team", "p-own", "p-kept"])
+    def test_a_sign_up_joins_a_team_that_stands(self, teams: Shop, premium: str) -> None:
+        teams.rows(
+            'INSERT INTO "User" (id, email, "updatedAt", "premiumId") VALUES (%s, %s, now(), %s)',
+            ("new", "new@example.com", premium),
+        )
+        alone = (identity.organization_id("new"), "OWNER")
+        team = (identity.team_id(premium), "MEMBER")
+        assert memberships(teams)["new"] == (team if premium == "p-team" else alone)
+        assert swept(teams)["failed"] is False
+        assert memberships(teams)["new"] == (team if premium == "p-team" else alone)
+
+    def test_a_member_who_leaves_or_buys_stays_where_he_is(self, teams: Shop) -> None:
+        teams.rows("""UPDATE "User" SET "premiumId" = NULL WHERE id = 'early';
+                      UPDATE "User" SET "premiumId" = 'p-forgotten' WHERE id = 'late'""")
+        swept(teams)
+        assert memberships(teams) == homes("team")
+        assert teams.links() == given("team")
+        back = teams.call("org_migration", state="unlinked", premium_policy="team")
+        assert not back["failed"], back
+        assert teams.one('SELECT count(*) FROM "EmailAccount" WHERE "organizationId" IS NOT NULL') == 0
+        assert teams.links() == {}
+
+    def test_who_shares_with_somebody_that_has_his_own_gets_his_own(self, moved: Shop) -> None:
+        """The data step ran under another policy; nobody is moved."""
+        before = memberships(moved)
+        moved.rows(
+            """ALTER TABLE "User" DISABLE TRIGGER USER;
+               INSERT INTO "User" (id, email, "updatedAt", "createdAt", "premiumId")
+               VALUES ('new', 'new', now(), '2025-02-01', 'p-team');
+               ALTER TABLE "User" ENABLE TRIGGER USER"""
+        )
+        swept(moved)
+        assert memberships(moved) == {**before, "new": (identity.organization_id("new"), "OWNER")}
+
+    def test_an_empty_team_is_removed(self, teams: Shop) -> None:
+        teams.rows("""DELETE FROM "User" WHERE "premiumId" = 'p-pair'""")
+        assert swept(teams)["swept"]["organizations removed"] == 1
+        assert identity.team_id("p-pair") not in teams.links()
+
+    def test_the_owner_is_deleted(self, teams: Shop) -> None:
+        teams.rows("""DELETE FROM "User" WHERE id = 'boss'""")
+        assert bad(teams.call("org_integrity"))["owners"] == "failed"
+        repaired = teams.call("org_repair", case="missing_owners")
+        assert not repaired["failed"], repaired
+        assert memberships(teams)["early"] == (identity.team_id("p-team"), "OWNER")
+
+
+@pytest.mark.parametrize("policy", ["report", "owner", "team"])
 def test_back_and_forth_gives_identical_rows(database: Shop, policy: str) -> None:
     shape = """SELECT c.relname, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
                 WHERE c.relnamespace = 'public'::regnamespace AND a.attnum > 0 AND NOT a.attisdropped
@@ -236,7 +328,7 @@ def test_back_and_forth_gives_identical_rows(database: Shop, policy: str) -> Non
     database.call("org_migration", premium_policy=policy)
     assert database.rows(STATE) == first
     removed = database.call("org_migration", state="unlinked", keep_organizations=False)
-    assert removed["organizations_removed"] == len(PEOPLE), removed
+    assert removed["organizations_removed"] == len({home for home, _ in homes(policy).values()}), removed
     database.call("org_migration", premium_policy=policy)
     assert database.rows(STATE) == first
     assert database.call("org_schema", state="withdrawn")["failed"]
@@ -648,10 +740,10 @@ class OldApplication:
         self._give(cursor, self._any(cursor, "User", 40), None)
 
     def _delete(self, cursor: t.Any) -> None:
-        cursor.execute('DELETE FROM "User" WHERE id = %s', (self._any(cursor, "User", 40),))
+        cursor.execute('DELETE FROM "User" WHERE id = %s', (self._any(cursor, "User", 700),))
 
     def _end(self, cursor: t.Any) -> None:
-        cursor.execute('DELETE FROM "Premium" WHERE id = %s', (self._any(cursor, "Premium", 20),))
+        cursor.execute('DELETE FROM "Premium" WHERE id = %s', (self._any(cursor, "Premium", 300),))
 
 
 def wrong(database: Shop) -> list[t.Any]:
@@ -695,3 +787,44 @@ def test_the_old_application_goes_on_and_nothing_is_lost(database: Shop) -> None
         "org_integrity", grace_seconds=0, acknowledged={**ACCEPTED, "premiums_given_twice": "x"}
     )
     assert answer["may_go_on"], answer["summary"]
+
+
+def astray(database: Shop) -> list[t.Any]:
+    """What is not as a team wants it: one membership each, and everything of a user where that is."""
+    homes = memberships(database)
+    users = dict(database.rows('SELECT id, "premiumId" FROM "User"'))
+    links = database.links()
+    faults: list[t.Any] = sorted(users.keys() ^ homes.keys())
+    for user, (organization, role) in homes.items():
+        is_alone = organization == identity.organization_id(user)
+        if is_alone and role != "OWNER":
+            faults.append((user, "alone and", role))
+        if not is_alone and not (organization.startswith("team") and identity.is_ours(organization)):
+            faults.append((user, "in", organization))
+    boxes = database.rows('SELECT id, "userId", "organizationId" FROM "EmailAccount"')
+    faults += [box for box in boxes if box[2] != homes[box[1]][0]]
+    held = [premium for premium in users.values() if premium]
+    alone = {user for user, premium in users.items() if held.count(premium or "") == 1}
+    for user in alone:
+        if links.get(homes[user][0]) is None:
+            faults.append((user, "alone has", users[user], "and his organization none"))
+    return faults
+
+
+def test_the_old_application_goes_on_while_teams_are_founded(database: Shop) -> None:
+    crowd(database, 800, 300)
+    database.call("org_schema")
+    deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    before = database.one(deadlocks)
+    with contextlib.ExitStack() as stack:
+        writers = [stack.enter_context(OldApplication(database, seed)) for seed in range(3)]
+        time.sleep(0.5)
+        first = database.call("org_migration", premium_policy="team", grace_seconds=0, batch_rows=50)
+        time.sleep(1)
+    assert not first["failed"], first
+    assert [writer.errors for writer in writers] == [[], [], []]
+    assert database.one(deadlocks) == before
+    assert sum(writer.done for writer in writers) > 200
+    swept(database)
+    assert astray(database) == []
+    assert database.one("SELECT count(*) FROM \"Organization\" WHERE left(id, 4) = 'team'") > 5

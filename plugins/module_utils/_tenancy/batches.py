@@ -19,7 +19,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._postgres.statem
     value,
     values,
 )
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy import identity, sql
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import identity, sql, teams
 
 if t.TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -137,7 +137,8 @@ class Task:
         )
         people = sql.people(self.model, condition, raw("FOR KEY SHARE OF u SKIP LOCKED"))
         return compose(
-            "WITH {create} SELECT count(*) FROM joined", create=sql.create(self.model, people, suffix)
+            "WITH {create} SELECT count(*) FROM joined",
+            create=sql.create(self.model, teams.placed(self.model, people), suffix),
         )
 
     def _link(self, link: Link, page: Page) -> Composable:

@@ -13,8 +13,9 @@ from ansible_collections.emailai.migration.plugins.module_utils._postgres.statem
     raw,
     row,
     rows,
+    value,
 )
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy import premiums, sql
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import premiums, sql, teams
 
 if t.TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -24,9 +25,12 @@ if t.TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class UserCounts:
+    """``joining`` of those who are due go into the organization of a team; None where nobody does."""
+
     total: int
     done: int
     pending: int
+    joining: int | None = None
 
     @property
     def due(self) -> int:
@@ -126,7 +130,27 @@ def _users(connection: Connection, model: Model, grace_seconds: float, has_membe
             users=model.at(model.users.table),
         ),
     )
-    return UserCounts(*found)
+    total, done, pending = found
+    return UserCounts(total, done, pending, _joining(connection, model, grace_seconds, has_members))
+
+
+def _joining(connection: Connection, model: Model, grace_seconds: float, has_members: bool) -> int | None:
+    if not model.has_teams:
+        return None
+    due = compose(
+        "NOT {has} AND NOT {young}",
+        has=_has(model, compose("u.{id}", id=model.users.id), has_members),
+        young=sql.is_young(model, grace_seconds),
+    )
+    found = row(
+        connection,
+        compose(
+            "SELECT count(*) FROM ({placed}) p WHERE p.role <> {owner}",
+            placed=teams.placed(model, sql.people(model, due), has_members),
+            owner=value(model.roles.owner),
+        ),
+    )
+    return int(found[0])
 
 
 def _link(

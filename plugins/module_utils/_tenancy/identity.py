@@ -1,6 +1,6 @@
 # Copyright (c) emailai.migration contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one rule that names an organization: a pure function of its user; nothing of the world.
+"""The one rule that names an organization: a pure function of its user or its team; nothing of the world.
 
 It has two bodies, one in Python and one in SQL; a test holds them equal. The
 id proves itself: its last eight characters are a digest of those before, so
@@ -14,6 +14,8 @@ import re
 import typing as t
 
 ORGANIZATION: t.Final = "org_"
+# Of the users who share one premium, named after that; a prefix of its own, of the same length.
+TEAM: t.Final = "team"
 MEMBER: t.Final = "mem_"
 SLUG_SIZE: t.Final = 50
 SUFFIX: t.Final = 10
@@ -40,6 +42,10 @@ def organization_id(user_id: str) -> str:
     return ORGANIZATION + _proven(user_id)
 
 
+def team_id(premium_id: str) -> str:
+    return TEAM + _proven(premium_id)
+
+
 def member_id(user_id: str) -> str:
     return MEMBER + _proven(user_id)
 
@@ -47,7 +53,8 @@ def member_id(user_id: str) -> str:
 def is_ours(identifier: str) -> bool:
     """Whether an organization's id was made by the rule."""
     digest, check = identifier[4:28], identifier[28:]
-    return identifier.startswith(ORGANIZATION) and len(digest) == 24 and check == _md5(_SEED + digest)[:8]
+    has_prefix = identifier.startswith((ORGANIZATION, TEAM))
+    return has_prefix and len(digest) == 24 and check == _md5(_SEED + digest)[:8]
 
 
 def slug(user_id: str, name: str | None, email: str | None, suffix: int = SUFFIX) -> str:
@@ -74,14 +81,18 @@ def organization_id_sql(user: str) -> str:
     return f"('{ORGANIZATION}' || {_proven_sql(user)})"
 
 
+def team_id_sql(premium: str) -> str:
+    return f"('{TEAM}' || {_proven_sql(premium)})"
+
+
 def member_id_sql(user: str) -> str:
     return f"('{MEMBER}' || {_proven_sql(user)})"
 
 
 def is_ours_sql(identifier: str) -> str:
     return (
-        f"(length({identifier}) = 36 AND left({identifier}, 4) = '{ORGANIZATION}' AND right({identifier}, 8)"
-        f" = substr(md5('{_SEED}' || substr({identifier}, 5, 24)), 1, 8))"
+        f"(length({identifier}) = 36 AND left({identifier}, 4) IN ('{ORGANIZATION}', '{TEAM}')"
+        f" AND right({identifier}, 8) = substr(md5('{_SEED}' || substr({identifier}, 5, 24)), 1, 8))"
     )
 
 

@@ -98,7 +98,10 @@ def give_owner(connection: Connection, model: Model, one: Ownerless) -> bool:
     parts = _parts(model)
     if one.user and not is_member(connection, model, one.user, one.id):
         person = sql.people(model, compose("u.{id} = {user}", id=model.users.id, user=value(one.user)))
-        statement = compose("WITH {create} SELECT count(*) FROM joined", create=sql.create(model, person))
+        statement = compose(
+            "WITH {create} SELECT count(*) FROM joined",
+            create=sql.create(model, sql.by_themselves(model, person)),
+        )
         return bool(row(connection, statement)[0])
     if one.user:
         condition = compose("m.{member_user} = {one}", one=value(one.user), **parts)

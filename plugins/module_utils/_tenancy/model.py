@@ -58,7 +58,8 @@ class Sharing:
 
     ``user`` and ``admin`` are columns of the users, ``organization`` one of the organizations; each
     holds a premium's id. ``policy`` says what becomes of a premium that several users share: report
-    (nobody's organization gets it) or owner (that of its admin, else of its oldest user).
+    (nobody's organization gets it), owner (that of its admin, else of its oldest user) or team (one
+    organization for all of them).
     """
 
     user: str
@@ -123,6 +124,11 @@ class Model:
         return self.links[0]
 
     @property
+    def has_teams(self) -> bool:
+        """Whether users who share a premium share an organization."""
+        return self.sharing is not None and self.sharing.policy == "team"
+
+    @property
     def old_tables(self) -> tuple[str, ...]:
         """Those that are there before the migration."""
         tables = (self.users.table, *(link.table for link in self.links))
@@ -159,16 +165,7 @@ def load(preset: str, overrides: Map | None, premium_policy: str = "report") -> 
         raise MigrationError(
             "use", "the model map", "; ".join(faults), "docs/model_map.md lists every key", differences=faults
         )
-    model = _build(whole, premium_policy)
-    if model.sharing and premium_policy == "team":
-        raise MigrationError(
-            "use",
-            "premium policy team",
-            "this version makes one organization for each user and cannot put those who share a premium"
-            " into one",
-            "Use report or owner, and join them in the new release",
-        )
-    return model
+    return _build(whole, premium_policy)
 
 
 def _laid_over(base: Map, over: t.Mapping[str, t.Any], path: str, faults: list[str]) -> Map:

@@ -24,6 +24,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._tenancy import 
     batches,
     checks,
     counts,
+    giving,
     identity,
     integrity,
     members,
@@ -34,6 +35,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._tenancy import 
     sql,
     stage,
     sync,
+    teams,
     wanted,
 )
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy.engine import Engine, Heart, Work
@@ -70,17 +72,17 @@ def swept(task: Work) -> Work:
 
 
 def taken_slugs(connection: Connection, model: Model, keys: t.Sequence[str]) -> list[str]:
+    people = sql.people(model, compose("u.{id} = ANY({keys})", id=model.users.id, keys=values(keys)))
     found = rows(
         connection,
         compose(
-            "SELECT p.id::text FROM ({people}) p JOIN {organizations} o ON o.{slug} = {wanted} AND"
-            " o.{id} <> {home}",
-            people=sql.people(model, compose("u.{id} = ANY({keys})", id=model.users.id, keys=values(keys))),
+            "SELECT p.id::text FROM ({placed}) p JOIN {organizations} o ON o.{slug} = {wanted} AND"
+            " o.{id} <> p.home",
+            placed=teams.placed(model, people),
             organizations=model.at(model.organizations.table),
             slug=model.organizations.slug,
-            wanted=compose(identity.slug_sql("p.id", "p.name", "p.email")),
+            wanted=compose(identity.slug_sql("p.founder", "p.called", "p.reached")),
             id=model.organizations.id,
-            home=sql.organization_of(compose("p.id")),
         ),
     )
     return [key for (key,) in found]
@@ -227,8 +229,8 @@ def _clear(engine: Engine, found: dict[str, int]) -> None:
     found["organizations removed"] = _remove_abandoned(engine)
     if engine.model.sharing:
         # Links that were corrected and organizations that went may have set a premium free.
-        giving = premiums.Giving(engine.model, engine.settings.grace_seconds)
-        found[premiums.NAME] += engine.settle(giving)[0]
+        freed = giving.Giving(engine.model, engine.settings.grace_seconds)
+        found[premiums.NAME] += engine.settle(freed)[0]
 
 
 def only_sweep(engine: Engine) -> dict[str, t.Any]:

@@ -6,17 +6,17 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy import batches, premiums
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import batches, giving
 
 if t.TYPE_CHECKING:
     from ansible_collections.emailai.migration.plugins.module_utils._tenancy.model import Model
 
-Pass = t.Union[batches.Task, premiums.Giving]
+Pass = t.Union[batches.Task, giving.Giving]
 
 
 def passes(model: Model, grace_seconds: float) -> list[Pass]:
     found: list[Pass] = [batches.Task(model, link, grace_seconds) for link in (None, *model.links)]
     if model.sharing:
         # After users and accounts, where the other model has its premiums.
-        found.insert(2, premiums.Giving(model, grace_seconds))
+        found.insert(2, giving.Giving(model, grace_seconds))
     return found

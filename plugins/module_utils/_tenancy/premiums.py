@@ -4,24 +4,22 @@
 
 A premium that one user has goes to that user's organization. One that several
 users share goes to nobody's or, by policy, to that of its admin among them,
-else of the oldest. What an organization already has is never replaced, and
-the premium's own row is never written.
+else of the oldest, which may be that of the whole team. What an organization
+already has is never replaced, and the premium's own row is never written.
 """
 
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
 
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.statement import (
     compose,
     raw,
-    row,
     rows,
     value,
     values,
 )
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy import batches, sql
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import sql
 
 if t.TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -32,6 +30,12 @@ if t.TYPE_CHECKING:
 NAME: t.Final = "premiums"
 LISTED: t.Final = 1000
 _MOST: t.Final = 10_000
+# What becomes of a premium that several users share, by policy; filled with the one who has the most to say.
+_FATES: t.Final = {
+    "report": "to nobody's organization",
+    "owner": "to the organization of user {}",
+    "team": "into one organization, of which user {} is OWNER",
+}
 
 
 def sharing_of(model: Model) -> Sharing:
@@ -107,7 +111,7 @@ def chosen(model: Model, condition: Composable) -> Composable:
 
     Sorted, not compared with one another: thousands may share one premium.
     """
-    if sharing_of(model).policy == "owner":
+    if sharing_of(model).policy != "report":
         return compose(
             "SELECT DISTINCT ON (u.{has}) u.{user} AS id, u.{has} AS premium FROM {users} u"
             " WHERE u.{has} IS NOT NULL AND {condition} ORDER BY u.{has}, {rank}",
@@ -120,6 +124,21 @@ def chosen(model: Model, condition: Composable) -> Composable:
         " WHERE u.{has} IS NOT NULL AND {condition} AND {is_sole}",
         condition=condition,
         is_sole=is_sole(model),
+        **parts_of(model),
+    )
+
+
+def heads(model: Model) -> Composable:
+    """Of each premium the user with the most to say, as ``sql.people`` gives one, and how many have it."""
+    users = model.users
+    return compose(
+        "SELECT DISTINCT ON (u.{has}) u.{has} AS premium, u.{user} AS id, {name} AS name,"
+        " u.{email}::text AS email, u.{born} AS born, count(*) OVER (PARTITION BY u.{has}) AS size"
+        " FROM {users} u WHERE u.{has} IS NOT NULL ORDER BY u.{has}, {rank}",
+        name=compose("u.{name}::text", name=users.name) if users.name else raw("NULL::text"),
+        email=users.email,
+        born=users.created_at,
+        rank=_rank(model, "u"),
         **parts_of(model),
     )
 
@@ -182,183 +201,6 @@ def _take(model: Model, home: Composable) -> Composable:
         home=home,
         **parts_of(model),
     )
-
-
-# -- the pass ---------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Giving:
-    """One pass over the premiums: each to the organization of the user it is chosen for."""
-
-    model: Model
-    grace_seconds: float
-
-    @property
-    def name(self) -> str:
-        return NAME
-
-    @property
-    def table(self) -> str:
-        return self.model.premium.table
-
-    @property
-    def key(self) -> str:
-        return self.model.premium.id
-
-    def page(
-        self, connection: Connection, last: str | None, size: int, until: str | None
-    ) -> batches.Page | None:
-        return batches.next_page(connection, self.model.at(self.table), self.key, last, size, until)
-
-    def apply(self, connection: Connection, page: batches.Page) -> int:
-        """Rows that somebody holds are skipped, so the batch waits for nobody.
-
-        The users are held against a change of their premium until the commit: their trigger then
-        finds what this batch wrote. The premium is held against its deletion.
-        """
-        model = self.model
-        found = row(
-            connection,
-            compose(
-                """
-                WITH page AS MATERIALIZED (
-                    SELECT p.{premium_id} AS id FROM {premiums} p WHERE {range} AND NOT {is_given}
-                       FOR KEY SHARE OF p SKIP LOCKED
-                ), people AS MATERIALIZED (
-                    SELECT u.{user} AS id, u.{has} AS premium FROM ({chosen}) k
-                      JOIN {users} u ON u.{user} = k.id AND u.{has} = k.premium FOR SHARE OF u SKIP LOCKED
-                ), wanted AS MATERIALIZED (
-                    SELECT DISTINCT ON (h.home) h.home, h.premium
-                      FROM (SELECT {home} AS home, people.premium FROM people) h
-                     WHERE h.home IS NOT NULL ORDER BY h.home, h.premium
-                ), homes AS MATERIALIZED (
-                    SELECT o.{organization} AS id FROM {organizations} o
-                     WHERE o.{organization} IN (SELECT home FROM wanted) AND (o.{gets} IS NULL) IS TRUE
-                       FOR NO KEY UPDATE OF o SKIP LOCKED
-                ), given AS (
-                    UPDATE {organizations} o SET {gets} = wanted.premium
-                      FROM wanted JOIN homes ON homes.id = wanted.home
-                     WHERE o.{organization} = homes.id AND (o.{gets} IS NULL) IS TRUE
-                    RETURNING 1
-                )
-                SELECT count(*) FROM given
-                """,
-                range=page.condition(self._key()),
-                is_given=is_given(model, self._key()),
-                chosen=chosen(model, compose("u.{has} IN (SELECT id FROM page)", **parts_of(model))),
-                home=sql.home_of(model, raw("people.id")),
-                **parts_of(model),
-            ),
-        )
-        return int(found[0])
-
-    def remaining(self, connection: Connection, limit: int) -> list[str]:
-        found = rows(
-            connection,
-            compose(
-                "SELECT c.id FROM ({classes}) c WHERE c.class = 'due' AND c.is_settled AND NOT {set_aside}"
-                " ORDER BY c.id LIMIT {limit}",
-                classes=classes(self.model, self.grace_seconds),
-                set_aside=sql.quarantined(self.table, raw("c.id")),
-                limit=value(limit),
-            ),
-        )
-        return [key for (key,) in found]
-
-    def keys_of(self, connection: Connection, page: batches.Page) -> list[str]:
-        found = rows(
-            connection,
-            compose(
-                "SELECT p.{premium_id}::text FROM {premiums} p WHERE {range} ORDER BY p.{premium_id}",
-                range=page.condition(self._key()),
-                **parts_of(self.model),
-            ),
-        )
-        return [key for (key,) in found]
-
-    def _key(self) -> Composable:
-        return compose("p.{id}", id=self.model.premium.id)
-
-
-@dataclass(frozen=True)
-class Taking:
-    """The way back, over the users: from f(user) the premium that the user has. Any other link is in use."""
-
-    model: Model
-
-    @property
-    def name(self) -> str:
-        return f"unlink {NAME}"
-
-    @property
-    def part(self) -> str:
-        return NAME
-
-    @property
-    def table(self) -> str:
-        return self.model.users.table
-
-    @property
-    def key(self) -> str:
-        return self.model.users.id
-
-    def page(
-        self, connection: Connection, last: str | None, size: int, until: str | None
-    ) -> batches.Page | None:
-        return batches.next_page(connection, self.model.at(self.table), self.key, last, size, until)
-
-    def apply(self, connection: Connection, page: batches.Page) -> int:
-        found = row(
-            connection,
-            compose(
-                """
-                WITH held AS MATERIALIZED (
-                    SELECT o.{organization} AS id FROM {ours} WHERE {range} FOR NO KEY UPDATE OF o SKIP LOCKED
-                ), freed AS (
-                    UPDATE {organizations} o SET {gets} = NULL FROM held WHERE o.{organization} = held.id
-                    RETURNING 1
-                )
-                SELECT count(*) FROM freed
-                """,
-                ours=self._ours(),
-                range=page.condition(self._key()),
-                **parts_of(self.model),
-            ),
-        )
-        return int(found[0])
-
-    def remaining(self, connection: Connection, limit: int) -> list[str]:
-        return self._keys(connection, self._ours(), raw("true"), compose("LIMIT {limit}", limit=value(limit)))
-
-    def keys_of(self, connection: Connection, page: batches.Page) -> list[str]:
-        people = compose("{users} u", **parts_of(self.model))
-        return self._keys(connection, people, page.condition(self._key()), raw(""))
-
-    def _keys(
-        self, connection: Connection, source: Composable, condition: Composable, ending: Composable
-    ) -> list[str]:
-        found = rows(
-            connection,
-            compose(
-                "SELECT u.{user}::text FROM {source} WHERE {condition} ORDER BY u.{user} {ending}",
-                source=source,
-                condition=condition,
-                ending=ending,
-                **parts_of(self.model),
-            ),
-        )
-        return [key for (key,) in found]
-
-    def _ours(self) -> Composable:
-        return compose(
-            "{users} u JOIN {organizations} o ON o.{organization} = {home} AND o.{gets} = u.{has}",
-            home=sql.organization_of(self._key()),
-            **parts_of(self.model),
-        )
-
-    def _key(self) -> Composable:
-        return compose("u.{id}", id=self.model.users.id)
 
 
 # -- looks ------------------------------------------------------------------------
@@ -491,12 +333,8 @@ def of_user(connection: Connection, model: Model, user: str) -> list[str]:
 
 def lines(model: Model, found: t.Sequence[t.Mapping[str, t.Any]], shown: int) -> list[str]:
     """The shared premiums for people, and what becomes of each."""
-    goes = sharing_of(model).policy == "owner"
-    told = [
-        f"{one['premium']}: {one['users']:,} users, "
-        + (f"to the organization of user {one['first']}" if goes else "to nobody's organization")
-        for one in found[:shown]
-    ]
+    fate = _FATES[sharing_of(model).policy]
+    told = [f"{one['premium']}: {one['users']:,} users, {fate.format(one['first'])}" for one in found[:shown]]
     rest = len(found) - shown
     at_least = "at least " if len(found) >= LISTED else ""
     return [*told, f"and {at_least}{rest:,} more"] if rest > 0 else told

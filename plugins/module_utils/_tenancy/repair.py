@@ -18,6 +18,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._tenancy import 
     abandoned,
     batches,
     checks,
+    giving,
     members,
     move,
     premiums,
@@ -133,7 +134,7 @@ def _strangers_premiums(connection: Connection, request: Request, is_check: bool
         thing = f"{model.organizations.table} {key}"
         stage.note(connection, request.run_id, "relinked", thing, premium)
         found.repaired.append(thing)
-    _take_all(connection, premiums.Giving(model, request.grace_seconds))
+    _take_all(connection, giving.Giving(model, request.grace_seconds))
     connection.commit()
 
 
@@ -203,7 +204,7 @@ def _no_access(connection: Connection, request: Request, is_check: bool) -> Foun
     # One who had no organization was not due before.
     premium = _premium_due(connection, model, user)
     if premium:
-        premiums.Giving(model, 0).apply(connection, batches.listed(premium))
+        giving.Giving(model, 0).apply(connection, batches.listed(premium))
     connection.commit()
     found.repaired = found.rows
     found.diagnosis += ["after the repair:", *members.access(connection, model, user)]
@@ -214,7 +215,7 @@ def _premium_due(connection: Connection, model: Model, user: str) -> list[str]:
     """The user's premium, if the pass would give it to an organization now."""
     if model.sharing is None:
         return []
-    due = premiums.Giving(model, 0).remaining(connection, checks.IDS_SHOWN * 100)
+    due = giving.Giving(model, 0).remaining(connection, checks.IDS_SHOWN * 100)
     return [key for key in premiums.of_user(connection, model, user) if key in due]
 
 

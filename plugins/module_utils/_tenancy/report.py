@@ -41,7 +41,8 @@ def share(done: int, total: int) -> str:
 def summary(counts: Counts, verdicts: t.Sequence[Verdict], seconds: float) -> str:
     """The block that ends the data step."""
     users = counts.users
-    lines = ["Migration progress:", f"  Organizations created: {share(users.done, users.total)}"]
+    made = "Organizations created" if users.joining is None else "Users in an organization"
+    lines = ["Migration progress:", f"  {made}: {share(users.done, users.total)}"]
     lines += [
         f"  {label(name)} linked: {share(link.done, link.total)}" for name, link in counts.links.items()
     ]
@@ -84,7 +85,8 @@ def dry_run(
         "",
         "Phase 1: organizations",
         f"  - Users found: {users.total:,}",
-        f"  - Organizations to create: {users.due:,}",
+        f"  - Organizations to create: {users.due - (users.joining or 0):,}",
+        *_detail("users who join the team that shares their premium", users.joining or 0),
         *_detail("already in an organization", users.done),
         *_detail("signed up a moment ago, left to the triggers and the sweep", users.pending),
         f"  - Estimated time: {span(total)}",

@@ -25,6 +25,11 @@ def organization_of(column: Composable) -> Composable:
     return _filled(identity.organization_id_sql("{c}"), c=column)
 
 
+def team_of(column: Composable) -> Composable:
+    """The same for those who share a premium, where ``column`` is SQL for its id."""
+    return _filled(identity.team_id_sql("{c}"), c=column)
+
+
 def _filled(template: str, **parts: Composable) -> Composable:
     return compose(template, **parts)
 
@@ -49,6 +54,28 @@ def home_of(model: Model, owner: Composable) -> Composable:
     )
 
 
+def is_of_rule(model: Model, owner: Composable, organization: Composable) -> Composable:
+    """Whether the rule put what ``owner`` has into ``organization``.
+
+    His own, or a team whose membership is of our making. So it is found again whatever he shares by now.
+    """
+    alone = compose("{organization} = {home}", organization=organization, home=organization_of(owner))
+    if not model.sharing:
+        return alone
+    return compose(
+        "({alone} OR (left({organization}::text, 4) = {team} AND {ours} AND EXISTS (SELECT 1 FROM {members} m"
+        " WHERE m.{id} = {member} AND m.{member_organization} = {organization})))",
+        alone=alone,
+        organization=organization,
+        team=value(identity.TEAM),
+        ours=is_ours(organization),
+        members=model.at(model.members.table),
+        id=model.members.id,
+        member=_filled(identity.member_id_sql("{c}"), c=owner),
+        member_organization=model.members.organization,
+    )
+
+
 def has_membership(model: Model, user: Composable) -> Composable:
     return compose(
         "EXISTS (SELECT 1 FROM {members} m WHERE m.{user} = {id})",
@@ -58,29 +85,42 @@ def has_membership(model: Model, user: Composable) -> Composable:
     )
 
 
-def create(model: Model, people: Composable, suffix: int = identity.SUFFIX) -> Composable:
-    """Organization and OWNER membership for each row of ``people`` (id, name, email, born), in one statement.
+def by_themselves(model: Model, people: Composable) -> Composable:
+    """Each of ``people`` in an organization of his own: the rows that ``create`` expects."""
+    return compose(
+        "SELECT p.id, p.born, {home} AS home, {owner}::text AS role, p.id::text AS founder,"
+        " p.name AS called, p.email AS reached, p.born AS since FROM ({people}) p",
+        home=organization_of(raw("p.id")),
+        owner=value(model.roles.owner),
+        people=people,
+    )
 
-    Nothing in it can fail on what is there already: every unique key is
-    guarded, and a membership is made only where its organization stands. The
-    times are the user's own, so the same users give the same rows at any time.
+
+def create(model: Model, placed: Composable, suffix: int = identity.SUFFIX) -> Composable:
+    """Organization and membership for each row of ``placed``, in one statement.
+
+    A row says who (``id``, ``born``) belongs where (``home``) as what (``role``), and after whom that
+    is named (``founder``, ``called``, ``reached``, ``since``). Nothing in it can fail on what is there
+    already: every unique key is guarded, and a membership is made only where its organization stands.
+    The times are the user's own, so the same users give the same rows at any time; the order is that
+    of the ids, so two workers who found the same team wait for each other and never in a circle.
     Ends in the CTE ``joined`` of the memberships made; the caller adds the last SELECT.
     """
     organization, member = model.organizations, model.members
     return compose(
-        "person AS MATERIALIZED (SELECT p.*, {home} AS home FROM ({people}) p),"
+        "person AS MATERIALIZED ({placed}),"
         " made AS (INSERT INTO {organizations} ({organization_columns})"
-        "   SELECT p.home, {name}, {slug}, p.born, p.born{organization_fill} FROM person p"
+        "   SELECT p.home, {name}, {slug}, p.since, p.since{organization_fill} FROM {founded} p"
         "   ON CONFLICT DO NOTHING RETURNING {organization_id} AS id),"
         " standing AS (SELECT id FROM made UNION ALL"
         "   SELECT o.{organization_id} FROM {organizations} o WHERE o.{organization_id} IN (SELECT"
         " home FROM person)),"
         " joined AS (INSERT INTO {members} ({member_columns})"
-        "   SELECT {member_id}, p.id, p.home, {owner}, p.born, p.born{member_fill}"
+        "   SELECT {member_id}, p.id, p.home, p.role{role_type}, p.born, p.born{member_fill}"
         "     FROM person p JOIN standing s ON s.id = p.home"
         "   ON CONFLICT DO NOTHING RETURNING {member_user} AS id)",
-        home=organization_of(raw("p.id")),
-        people=people,
+        placed=placed,
+        founded=raw("(SELECT DISTINCT ON (home) * FROM person ORDER BY home)" if model.sharing else "person"),
         organizations=model.at(organization.table),
         organization_columns=join(
             [
@@ -92,8 +132,8 @@ def create(model: Model, people: Composable, suffix: int = identity.SUFFIX) -> C
                 *organization.fill,
             ]
         ),
-        name=raw(identity.organization_name_sql("p.name", "p.email")),
-        slug=raw(identity.slug_sql("p.id", "p.name", "p.email", suffix)),
+        name=raw(identity.organization_name_sql("p.called", "p.reached")),
+        slug=raw(identity.slug_sql("p.founder", "p.called", "p.reached", suffix)),
         organization_fill=_fill(organization.fill),
         organization_id=organization.id,
         members=model.at(member.table),
@@ -109,7 +149,7 @@ def create(model: Model, people: Composable, suffix: int = identity.SUFFIX) -> C
             ]
         ),
         member_id=raw(identity.member_id_sql("p.id")),
-        owner=value(model.roles.owner),
+        role_type=compose("::{type}", type=(model.schema, model.roles.type)),
         member_fill=_fill(member.fill),
         member_user=member.user,
     )
@@ -121,15 +161,16 @@ def _fill(fill: t.Mapping[str, t.Any]) -> Composable:
 
 
 def people(model: Model, condition: Composable, ending: Composable | None = None) -> Composable:
-    """The users a batch is about, in the shape that ``create`` expects."""
+    """The users a batch is about, to be placed and then created."""
     users = model.users
     return compose(
-        "SELECT u.{id} AS id, {name} AS name, u.{email}::text AS email, u.{born} AS born"
+        "SELECT u.{id} AS id, {name} AS name, u.{email}::text AS email, u.{born} AS born{premium}"
         " FROM {users} u WHERE {condition} {ending}",
         id=users.id,
         name=compose("u.{name}::text", name=users.name) if users.name else raw("NULL::text"),
         email=users.email,
         born=users.created_at,
+        premium=compose(", u.{has} AS premium", has=model.sharing.user) if model.sharing else raw(""),
         users=model.at(users.table),
         condition=condition,
         ending=ending or raw(""),

@@ -22,7 +22,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._postgres.statem
     text_of,
     value,
 )
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy import premiums, sql
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import premiums, sql, teams
 
 if t.TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -83,7 +83,7 @@ def _users(connection: Connection, model: Model) -> Trigger:
         """,
         mark=value(model.release_mark),
         has_membership=sql.has_membership(model, compose("NEW.{id}", id=model.users.id)),
-        create=sql.create(model, person),
+        create=sql.create(model, teams.placed_at_once(model, person)),
         updates=join(updates, "\n"),
         give=premiums.give(model) if model.sharing else raw(""),
     )
@@ -320,7 +320,7 @@ def release(connection: Connection, target: Target, model: Model, patience: ddl.
             """
             BEGIN
                 IF TG_OP = 'UPDATE' THEN
-                    IF NEW.{link} = {home} THEN
+                    IF {is_of_rule} THEN
                         NEW.{link} := NULL;
                     END IF;
                 END IF;
@@ -328,7 +328,11 @@ def release(connection: Connection, target: Target, model: Model, patience: ddl.
             END
             """,
             link=link.organization,
-            home=sql.organization_of(compose("OLD.{owner}", owner=link.owner)),
+            is_of_rule=sql.is_of_rule(
+                model,
+                compose("OLD.{owner}", owner=link.owner),
+                compose("NEW.{link}", link=link.organization),
+            ),
         )
         bodies[f"sync_link_{number}"] = text_of(connection, body)
     if model.sharing:

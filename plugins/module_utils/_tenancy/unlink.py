@@ -22,6 +22,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._postgres.statem
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy import (
     abandoned,
     batches,
+    giving,
     premiums,
     progress,
     report,
@@ -35,13 +36,14 @@ from ansible_collections.emailai.migration.plugins.module_utils._tenancy.passes 
 
 if t.TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
+    from psycopg2.sql import Composable
 
     from ansible_collections.emailai.migration.plugins.module_utils._tenancy.model import Link, Model
 
 
 @dataclass(frozen=True)
 class Unlinking:
-    """Takes back the links that are f(owner). A link that somebody set otherwise is in use and stays."""
+    """Takes back the links that the rule made. A link that somebody set otherwise is in use and stays."""
 
     model: Model
     link: Link
@@ -70,9 +72,12 @@ class Unlinking:
     def _ours(self) -> t.Any:
         # Equal, but in a form that no index on the link can serve for a range of keys.
         return compose(
-            "(t.{link} = {home}) IS TRUE",
-            link=self.link.organization,
-            home=sql.organization_of(compose("t.{owner}", owner=self.link.owner)),
+            "({is_of_rule}) IS TRUE",
+            is_of_rule=sql.is_of_rule(
+                self.model,
+                compose("t.{owner}", owner=self.link.owner),
+                compose("t.{link}", link=self.link.organization),
+            ),
         )
 
     def apply(self, connection: Connection, page: batches.Page) -> int:
@@ -162,7 +167,7 @@ def unlink(engine: Engine) -> dict[str, t.Any]:
     }
 
 
-_Way = t.Union[Unlinking, premiums.Taking]
+_Way = t.Union[Unlinking, giving.Taking]
 
 
 def _works(connection: Connection, model: Model) -> list[_Way]:
@@ -174,7 +179,7 @@ def _works(connection: Connection, model: Model) -> list[_Way]:
     ]
     organizations = tables.get(model.organizations.table)
     if model.sharing and organizations and model.sharing.organization in organizations.columns:
-        works.append(premiums.Taking(model))
+        works.append(giving.Taking(model))
     return works
 
 
@@ -238,6 +243,15 @@ def _organizations(engine: Engine) -> tuple[int, int]:
     return removed, kept
 
 
+def _is_member_of_rule(model: Model) -> Composable:
+    member = model.members
+    return sql.is_of_rule(
+        model,
+        compose("m.{user}", user=member.user),
+        compose("m.{organization}", organization=member.organization),
+    )
+
+
 def _unused(connection: Connection, model: Model, last: str, limit: int) -> list[str]:
     """Ours, unchanged since we made them, with no member but their own user, and nothing refers to them."""
     found = rows(
@@ -247,7 +261,7 @@ def _unused(connection: Connection, model: Model, last: str, limit: int) -> list
             SELECT o.{id} FROM {organizations} o
              WHERE o.{id} > {last} AND {ours} AND NOT ({used}) AND o.{created} = o.{updated}
                AND NOT EXISTS (SELECT 1 FROM {members} m
-                                WHERE m.{organization} = o.{id} AND o.{id} <> {home})
+                                WHERE m.{organization} = o.{id} AND NOT {is_of_rule})
              ORDER BY o.{id} LIMIT {limit}
             """,
             id=model.organizations.id,
@@ -259,7 +273,7 @@ def _unused(connection: Connection, model: Model, last: str, limit: int) -> list
             updated=model.organizations.updated_at,
             members=model.at(model.members.table),
             organization=model.members.organization,
-            home=sql.organization_of(compose("m.{user}", user=model.members.user)),
+            is_of_rule=_is_member_of_rule(model),
             limit=value(limit),
         ),
     )
@@ -272,12 +286,11 @@ def _remove(engine: Engine, keys: list[str]) -> int:
     rows(
         connection,
         compose(
-            "DELETE FROM {members} m WHERE m.{organization} = ANY({keys}) AND m.{organization} = {home}"
-            " RETURNING m.{id}",
+            "DELETE FROM {members} m WHERE m.{organization} = ANY({keys}) AND {is_of_rule} RETURNING m.{id}",
             members=model.at(model.members.table),
             organization=model.members.organization,
             keys=values(keys),
-            home=sql.organization_of(compose("m.{user}", user=model.members.user)),
+            is_of_rule=_is_member_of_rule(model),
             id=model.members.id,
         ),
     )

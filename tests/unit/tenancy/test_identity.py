@@ -42,6 +42,8 @@ def test_ids_prove_themselves(user: str) -> None:
     assert identity.is_ours(organization)
     assert len(organization) == 36
     assert identity.member_id(user)[4:] == organization[4:]
+    assert identity.is_ours(identity.team_id(user))
+    assert identity.team_id(user) != organization
 
 
 @given(TEXT, st.integers(4, 35), st.sampled_from("0123456789abcdef"))
@@ -54,6 +56,7 @@ def test_an_id_with_one_other_digit_is_not_ours(user: str, place: int, digit: st
 def test_ids_do_not_change_between_versions() -> None:
     """Whoever changes the rule makes every organization made so far a stranger's."""
     assert identity.organization_id("user-1") == "org_d6d7705392bc7af633328beab8052d17"
+    assert identity.team_id("user-1") == "teamd6d7705392bc7af633328beab8052d17"
     assert identity.slug("user-1", "Ada", "a@b.c") == "ada-d6d7705392"
 
 

@@ -98,8 +98,10 @@ def test_where_the_columns_of_a_premium_may_be(preset: str, given: dict[str, t.A
 def test_a_policy_is_part_of_a_model_that_shares() -> None:
     assert model.load("emailai", None, "owner").digest != model.load("emailai", None).digest
     assert model.load("runbook", None, "team").digest == model.load("runbook", None).digest
-    with pytest.raises(MigrationError, match="Cannot use premium policy team"):
-        model.load("emailai", None, "team")
+    assert [model.load("emailai", None, policy).has_teams for policy in ("report", "owner", "team")] == [
+        False, False, True,
+    ]  # fmt: skip
+    assert not model.load("runbook", None, "team").has_teams
 
 
 @pytest.mark.parametrize("preset", ["inbox_zero", "other"])
