@@ -49,6 +49,7 @@ def play(
         capture_output=True,
         text=True,
         timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads((folder / "answers.json").read_text()), done.stdout + done.stderr
@@ -105,7 +106,7 @@ def test_a_result_is_the_same_also_in_check_mode(tmp_path: Path, postgres: Postg
         "check_mode": True,
     }  # fmt: skip
     answers, told = play(tmp_path, make, look)
-    answers_packed, _ = play(tmp_path, {**make, **PACKED}, {**look, **PACKED})
+    answers_packed, _told = play(tmp_path, {**make, **PACKED}, {**look, **PACKED})
     assert not was_packed(told), told
     assert [answer["changed"] for answer in answers] == [True, False]
     assert not answers[1].get("failed"), answers
@@ -121,5 +122,5 @@ def test_a_result_is_the_same_also_in_check_mode(tmp_path: Path, postgres: Postg
     ids=["another interpreter", "another user"],
 )
 def test_what_is_not_quite_this_process_gets_one_of_its_own(tmp_path: Path, elsewhere: Result) -> None:
-    _, told = play(tmp_path, {"emailai.migration.lb_member": {}}, **elsewhere)
+    _answers, told = play(tmp_path, {"emailai.migration.lb_member": {}}, **elsewhere)
     assert was_packed(told), told

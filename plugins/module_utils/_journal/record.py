@@ -86,7 +86,7 @@ def _keep_lease(connection: Connection, cursor: Cursor, caller: hold.Caller) -> 
 
 def _answer(run_id: str, outcomes: t.Sequence[tuple[Record, Outcome]]) -> acts.Answer:
     """One record is answered by itself, several together."""
-    changed = any(outcome.changed for _, outcome in outcomes)
+    changed = any(outcome.changed for _record, outcome in outcomes)
     if len(outcomes) != 1:
         return {
             "changed": changed,
