@@ -55,8 +55,10 @@ def play(
     return json.loads((folder / "answers.json").read_text()), done.stdout + done.stderr
 
 
-def was_packed(printed: str) -> bool:
-    return any("Using module file" in line and "/emailai/migration/" in line for line in printed.splitlines())
+def packed(printed: str) -> int:
+    """How many modules of ours got an interpreter of their own."""
+    lines = printed.splitlines()
+    return sum("Using module file" in line and "/emailai/migration/" in line for line in lines)
 
 
 def plain(result: Result) -> Result:
@@ -87,14 +89,11 @@ def plain(result: Result) -> Result:
     ids=lambda task: next(iter(task)).rpartition(".")[2],
 )
 def test_an_answer_is_the_same_and_no_secret_is_told(tmp_path: Path, task: Result) -> None:
-    [direct], told = play(tmp_path, task)
-    [packed], told_packed = play(tmp_path, {**task, **PACKED})
-    assert not was_packed(told), told
-    assert was_packed(told_packed), told_packed
-    assert plain(direct) == plain(packed)
+    [here, there], told = play(tmp_path, task, {**task, **PACKED})
+    assert packed(told) == 1, told
+    assert plain(here) == plain(there)
     if "login_password" in next(iter(task.values())):
         assert SECRET not in told
-        assert SECRET not in json.dumps(direct)
 
 
 def test_a_result_is_the_same_also_in_check_mode(tmp_path: Path, postgres: Postgres) -> None:
@@ -105,12 +104,11 @@ def test_a_result_is_the_same_also_in_check_mode(tmp_path: Path, postgres: Postg
         },
         "check_mode": True,
     }  # fmt: skip
-    answers, told = play(tmp_path, make, look)
-    answers_packed, _told = play(tmp_path, {**make, **PACKED}, {**look, **PACKED})
-    assert not was_packed(told), told
-    assert [answer["changed"] for answer in answers] == [True, False]
+    answers, told = play(tmp_path, make, look, {**make, **PACKED}, {**look, **PACKED})
+    assert packed(told) == 2, told
+    assert [answer["changed"] for answer in answers[:2]] == [True, False]
     assert not answers[1].get("failed"), answers
-    assert [plain(answer) for answer in answers] == [plain(answer) for answer in answers_packed]
+    assert [plain(answer) for answer in answers[:2]] == [plain(answer) for answer in answers[2:]]
 
 
 @pytest.mark.parametrize(
@@ -123,4 +121,4 @@ def test_a_result_is_the_same_also_in_check_mode(tmp_path: Path, postgres: Postg
 )
 def test_what_is_not_quite_this_process_gets_one_of_its_own(tmp_path: Path, elsewhere: Result) -> None:
     _answers, told = play(tmp_path, {"emailai.migration.lb_member": {}}, **elsewhere)
-    assert was_packed(told), told
+    assert packed(told) == 1, told

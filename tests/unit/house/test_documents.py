@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.emailai.migration.plugins.module_utils._gate.policy import ACTIONS
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import checks, model
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy.presets import PRESETS
 from check.export import ROOT
 from check.project import list_files, list_playbooks, list_roles, read_constant
 from check.states import render_arrows, render_states
@@ -38,6 +40,7 @@ PAGES = [
     "TESTING.md",
     "docs/operating.md",
     "docs/inventory.md",
+    "docs/findings.md",
 ]
 
 
@@ -134,3 +137,14 @@ def test_the_page_on_the_gate_has_its_actions() -> None:
     }
     wrong = [name for name, action in ACTIONS.items() if not said[name].startswith(action.replace("_", " "))]
     assert wrong == []
+
+
+def test_the_findings_page_tells_of_every_check_and_of_no_other() -> None:
+    text = _read(Path("docs/findings.md"))
+    told = {match[0] for match in re.findall(r"^\| `([a-z_]+)( premiums)?`", text, re.MULTILINE)}
+    told |= {"accounts"} if "| *part* |" in text else set()
+    source = _read(Path("plugins/module_utils/_tenancy/integrity.py"))
+    asked = set(re.findall(r"(?:_listed|Verdict)\(\s*\"([a-z_]+)\"", source))
+    for preset in PRESETS:
+        asked |= {check.name.partition(" ")[0] for check in checks.of_data(model.load(preset, None), 0)}
+    assert told == asked | {"ok", "pending", "finding", "failed", "inconclusive"}
