@@ -213,7 +213,8 @@ shared_premiums:
   elements: dict
 plan:
   description: C(table) is the text for people, C(counts) what it counts, C(seconds_from) and C(seconds_to)
-    the time, C(shared_premiums) as RV(shared_premiums).
+    the time, C(shared_premiums) as RV(shared_premiums), C(blockers) the transactions that are open for
+    more than five seconds, with C(who), C(state), C(seconds) and C(locks) on the tables of the map.
   returned: in check mode with O(state=moved)
   type: dict
 """

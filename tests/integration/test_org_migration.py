@@ -18,7 +18,7 @@ import psycopg2.errors
 import pytest
 
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import session
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy import identity, model
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import blockers, identity, model
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy.fingerprint import (
     differences,
     fingerprint,
@@ -184,6 +184,26 @@ def deadlocks(database: Database) -> int:
 
 def set_aside(database: Database) -> list[t.Any]:
     return database.rows("SELECT table_name, row_key, sqlstate, message FROM emailai_migration.quarantine")
+
+
+def test_the_plan_names_who_is_in_the_way_now(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    expanded(database)
+    monkeypatch.setattr(blockers, "LONG_SECONDS", 0.2)
+    with contextlib.closing(database.connect("nightly report")) as holder, holder.cursor() as cursor:
+        pid = holder.info.backend_pid
+        cursor.execute("BEGIN; UPDATE users SET name = 'x' WHERE id IN (SELECT id FROM users LIMIT 1)")
+        time.sleep(0.3)
+        plan = database.call("org_migration", check=True)["plan"]
+        [seen] = [
+            one for one in plan["blockers"] if one["who"].startswith(f"pid {pid} (nightly report, user")
+        ]
+        assert seen["state"] == "idle in transaction"
+        assert "users RowExclusiveLock" in seen["locks"]
+        assert f"pid {pid} (nightly report" in plan["table"].partition("In the way now")[2]
+        cursor.execute("ROLLBACK")
+    plan = database.call("org_migration", check=True)["plan"]
+    assert plan["blockers"] == []
+    assert "In the way now" not in plan["table"]
 
 
 def test_the_old_application_goes_on_and_nothing_is_lost(database: Database) -> None:

@@ -15,6 +15,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._postgres.statem
     run,
 )
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy import (
+    blockers,
     counts,
     move,
     premiums,
@@ -46,7 +47,8 @@ def preview(job: worker.Job) -> dict[str, t.Any]:
         found = counts.read(connection, job.model, job.settings.grace_seconds)
         shared = premiums.shared(connection, job.model) if job.model.sharing else []
         told = premiums.lines(job.model, shared, _SHOWN) if shared else []
-        table, (low, high) = report.dry_run(found, job.settings.cost, told)
+        waiting_for = blockers.now(connection, job.model)
+        table, (low, high) = report.dry_run(found, job.settings.cost, told, blockers.lines(waiting_for))
         return {
             "changed": _would_change(connection, job, found),
             "finished": True,
@@ -57,6 +59,7 @@ def preview(job: worker.Job) -> dict[str, t.Any]:
                 "counts": found.as_dict(),
                 "seconds_from": round(low, 3),
                 "seconds_to": round(high, 3),
+                "blockers": waiting_for,
                 **({"shared_premiums": shared} if job.model.sharing else {}),
             },
         }

@@ -72,11 +72,14 @@ def span(seconds: tuple[float, float]) -> str:
 
 
 def dry_run(
-    counts: Counts, costs: t.Mapping[str, float], shared: t.Sequence[str] = ()
+    counts: Counts,
+    costs: t.Mapping[str, float],
+    shared: t.Sequence[str] = (),
+    blockers: t.Sequence[str] = (),
 ) -> tuple[str, tuple[float, float]]:
     """The plan as a table of three phases (one more per resource), and the whole time as an interval.
 
-    ``shared`` are lines about premiums that several users have.
+    ``shared`` are lines about premiums that several users have, ``blockers`` about sessions.
     """
     users = counts.users
     total = interval(users.total, costs.get("users"))
@@ -102,6 +105,8 @@ def dry_run(
         ]
     if shared:
         lines += ["", "Premiums that several users share", *(f"  - {line}" for line in shared)]
+    if blockers:
+        lines += ["", "In the way now", *(f"  - {line}" for line in blockers)]
     lines += ["", f"Total estimated time: {span(total)}"]
     if not costs:
         lines.append("(not measured yet on this data; a rehearsal narrows it)")
