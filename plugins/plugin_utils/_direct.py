@@ -59,7 +59,9 @@ class DirectBase(ActionBase):
 
     def _is_here(self, task_vars: Result) -> bool:
         """Same machine, same user, same interpreter, same environment."""
-        interpreter = self._templar.template(task_vars.get("ansible_python_interpreter", ""))
+        delegate = self._task.delegate_to
+        variables = task_vars.get("ansible_delegated_vars", {}).get(delegate, {}) if delegate else task_vars
+        interpreter = self._templar.template(variables.get("ansible_python_interpreter", ""))
         return (
             self._connection.transport == "local"
             and not self._connection.become

@@ -24,11 +24,11 @@ PACKED = {"environment": {"LANG": "C"}}  # another environment than the controll
 Result = dict[str, t.Any]
 
 
-def play(
-    folder: Path, *tasks: Result, verbosity: str = "-vvv", **variables: t.Any
-) -> tuple[list[Result], str]:
-    """Each task's result in order, and all that was printed."""
-    vars_ = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, **variables}
+def play(folder: Path, *tasks: Result, **variables: t.Any) -> tuple[list[Result], str]:
+    """Each task's result in order, and all that was printed; ``variables`` are of host ``there``."""
+    here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    hosts = {"all": {"hosts": {"here": here, "there": {**here, **variables}}}}
+    (folder / "hosts.yml").write_text(yaml.safe_dump(hosts))
     named = [dict(task, name=f"Do {n}", ignore_errors=True, register=f"r{n}") for n, task in enumerate(tasks)]
     keep = {
         "name": "Keep what was answered",
@@ -38,12 +38,10 @@ def play(
             "mode": "0600",
         },
     }
-    plays = [
-        {"name": "Try", "hosts": "all", "gather_facts": False, "vars": vars_, "tasks": [*named, keep]},
-    ]
+    plays = [{"name": "Try", "hosts": "here", "gather_facts": False, "tasks": [*named, keep]}]
     (folder / "play.yml").write_text(yaml.safe_dump(plays, sort_keys=False))
     done = subprocess.run(
-        ["ansible-playbook", "-i", "here,", str(folder / "play.yml"), "-vvv"],
+        ["ansible-playbook", "-i", str(folder / "hosts.yml"), str(folder / "play.yml"), "-vvv"],
         env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
         cwd=folder,
         capture_output=True,
@@ -120,5 +118,6 @@ def test_a_result_is_the_same_also_in_check_mode(tmp_path: Path, postgres: Postg
     ids=["another interpreter", "another user"],
 )
 def test_what_is_not_quite_this_process_gets_one_of_its_own(tmp_path: Path, elsewhere: Result) -> None:
-    _answers, told = play(tmp_path, {"emailai.migration.lb_member": {}}, **elsewhere)
+    task = {"emailai.migration.lb_member": {}}
+    _answers, told = play(tmp_path, task, {**task, "delegate_to": "there"}, **elsewhere)
     assert packed(told) == 1, told
