@@ -128,13 +128,17 @@ def chosen(model: Model, condition: Composable) -> Composable:
     )
 
 
-def heads(model: Model) -> Composable:
-    """Of each premium the user with the most to say, as ``sql.people`` gives one, and how many have it."""
+def heads(model: Model, condition: Composable) -> Composable:
+    """Of each premium the user with the most to say, as ``sql.people`` gives one, and how many have it.
+
+    Of the premiums whose users ``u`` all fulfil the condition, or none of them.
+    """
     users = model.users
     return compose(
         "SELECT DISTINCT ON (u.{has}) u.{has} AS premium, u.{user} AS id, {name} AS name,"
         " u.{email}::text AS email, u.{born} AS born, count(*) OVER (PARTITION BY u.{has}) AS size"
-        " FROM {users} u WHERE u.{has} IS NOT NULL ORDER BY u.{has}, {rank}",
+        " FROM {users} u WHERE u.{has} IS NOT NULL AND {condition} ORDER BY u.{has}, {rank}",
+        condition=condition,
         name=compose("u.{name}::text", name=users.name) if users.name else raw("NULL::text"),
         email=users.email,
         born=users.created_at,

@@ -31,13 +31,14 @@ def placed(model: Model, people: Composable, is_expanded: bool = True) -> Compos
     team = sql.team_of(raw("x.premium"))
     return compose(
         """
+        WITH asked AS MATERIALIZED ({people})
         SELECT a.id, a.born, CASE WHEN c.premium IS NULL THEN {home} ELSE c.team END AS home,
                CASE WHEN c.head <> a.id THEN {role} ELSE {owner} END AS role,
                coalesce(c.premium::text, a.id::text) AS founder,
                CASE WHEN c.premium IS NULL THEN a.name ELSE c.called END AS called,
                CASE WHEN c.premium IS NULL THEN a.email ELSE c.reached END AS reached,
                CASE WHEN c.premium IS NULL THEN a.born ELSE c.since END AS since
-          FROM (SELECT p.* FROM ({people}) p) a
+          FROM asked a
           LEFT JOIN (
               SELECT x.premium, x.id AS head, x.name AS called, x.email AS reached, x.born AS since,
                      {team} AS team
@@ -49,7 +50,11 @@ def placed(model: Model, people: Composable, is_expanded: bool = True) -> Compos
         owner=value(model.roles.owner),
         people=people,
         team=team,
-        heads=premiums.heads(model),
+        # Only of the premiums that are asked about: a batch must not cost what all users cost.
+        heads=premiums.heads(
+            model,
+            compose("u.{has} IN (SELECT premium FROM asked)", has=premiums.sharing_of(model).user),
+        ),
         is_free=compose("NOT {has}", has=sql.has_membership(model, raw("x.id")))
         if is_expanded
         else raw("true"),
