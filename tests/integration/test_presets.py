@@ -80,7 +80,7 @@ def given(policy: str) -> dict[str, str]:
 
 def homes(policy: str) -> dict[str, tuple[str, str]]:
     """Where each user belongs, and as what."""
-    found = {user: (identity.organization_id(user), "OWNER") for user, *_ in PEOPLE}
+    found = {user: (identity.organization_id(user), "OWNER") for user, *_rest in PEOPLE}
     if policy == "team":
         for user, _age, _name, has, _manages in PEOPLE:
             if has in SHARED:
@@ -91,7 +91,7 @@ def homes(policy: str) -> dict[str, tuple[str, str]]:
 
 def memberships(database: Shop) -> dict[str, tuple[str, str]]:
     found = database.rows('SELECT "userId", "organizationId", role::text FROM "OrganizationMember"')
-    assert len({user for user, *_ in found}) == len(found)
+    assert len({user for user, *_rest in found}) == len(found)
     return {user: (organization, role) for user, organization, role in found}
 
 
@@ -328,7 +328,7 @@ def test_back_and_forth_gives_identical_rows(database: Shop, policy: str) -> Non
     database.call("org_migration", premium_policy=policy)
     assert database.rows(STATE) == first
     removed = database.call("org_migration", state="unlinked", keep_organizations=False)
-    assert removed["organizations_removed"] == len({home for home, _ in homes(policy).values()}), removed
+    assert removed["organizations_removed"] == len({home for home, _role in homes(policy).values()}), removed
     database.call("org_migration", premium_policy=policy)
     assert database.rows(STATE) == first
     assert database.call("org_schema", state="withdrawn")["failed"]

@@ -70,7 +70,8 @@ class Counts:
     links: t.Mapping[str, LinkCounts]
 
     def as_dict(self) -> dict[str, dict[str, int]]:
-        found = {"users": dict(asdict(self.users), due=self.users.due)}
+        users = {name: number for name, number in asdict(self.users).items() if number is not None}
+        found = {"users": dict(users, due=self.users.due)}
         for name, link in self.links.items():
             found[name] = dict(asdict(link), due=link.due)
         return found

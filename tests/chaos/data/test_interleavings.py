@@ -254,10 +254,12 @@ def astray(database: Database) -> list[t.Any]:
 
 def play(ground: Ground, ahead: int, script: t.Sequence[tuple[str, t.Any]]) -> None:
     """So many batches, then the script, then the data step as an operator runs it."""
-    with ground.copies() as (database, control), contextlib.closing(control.connect()) as beside:
+    with contextlib.ExitStack() as stack:
+        database, control = stack.enter_context(ground.copies())
+        beside = stack.enter_context(contextlib.closing(control.connect()))
         sessions = {name: Application(database, beside) for name in "ab"}
         worker = Worker(database)
-        for _ in range(ahead):
+        for _batch in range(ahead):
             worker.whole()
         for who, what in script:
             if who == "batch":
