@@ -766,7 +766,8 @@ def wrong(database: Shop) -> list[t.Any]:
     return faults + [box for box in boxes if box[2] != identity.organization_id(box[1])]
 
 
-def test_the_old_application_goes_on_and_nothing_is_lost(database: Shop) -> None:
+def move_under_load(database: Shop, **options: t.Any) -> None:
+    """The data step while three sessions of the old application write; none of them notices."""
     crowd(database, 800, 300)
     database.call("org_schema")
     deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
@@ -774,12 +775,16 @@ def test_the_old_application_goes_on_and_nothing_is_lost(database: Shop) -> None
     with contextlib.ExitStack() as stack:
         writers = [stack.enter_context(OldApplication(database, seed)) for seed in range(3)]
         time.sleep(0.5)
-        first = database.call("org_migration", grace_seconds=0, batch_rows=50)
+        first = database.call("org_migration", grace_seconds=0, batch_rows=50, **options)
         time.sleep(1)
     assert not first["failed"], first
     assert [writer.errors for writer in writers] == [[], [], []]
     assert database.one(deadlocks) == before
     assert sum(writer.done for writer in writers) > 200
+
+
+def test_the_old_application_goes_on_and_nothing_is_lost(database: Shop) -> None:
+    move_under_load(database)
     swept = database.call("org_migration", state="swept", grace_seconds=0)
     assert not swept["failed"], swept
     assert wrong(database) == []
@@ -812,19 +817,7 @@ def astray(database: Shop) -> list[t.Any]:
 
 
 def test_the_old_application_goes_on_while_teams_are_founded(database: Shop) -> None:
-    crowd(database, 800, 300)
-    database.call("org_schema")
-    deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
-    before = database.one(deadlocks)
-    with contextlib.ExitStack() as stack:
-        writers = [stack.enter_context(OldApplication(database, seed)) for seed in range(3)]
-        time.sleep(0.5)
-        first = database.call("org_migration", premium_policy="team", grace_seconds=0, batch_rows=50)
-        time.sleep(1)
-    assert not first["failed"], first
-    assert [writer.errors for writer in writers] == [[], [], []]
-    assert database.one(deadlocks) == before
-    assert sum(writer.done for writer in writers) > 200
+    move_under_load(database, premium_policy="team")
     swept(database)
     assert astray(database) == []
     assert database.one("SELECT count(*) FROM \"Organization\" WHERE left(id, 4) = 'team'") > 5
