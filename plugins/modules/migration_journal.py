@@ -331,7 +331,7 @@ record:
   type: dict
 records:
   description: The records as they stand, by name.
-  returned: O(state=recorded) with O(records)
+  returned: O(state=recorded)
   type: dict
 """
 

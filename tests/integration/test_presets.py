@@ -564,17 +564,27 @@ class TestTriggers:
         assert moved.premium_of("free") == "new"
 
     def test_on_the_way_back_a_premium_that_changes_hands_leaves_no_link(self, moved: Shop) -> None:
-        busy = moved.connect()
+        self._change_hands_on_the_way_back(moved, "p-own", "p-forgotten", "report")
+
+    def test_on_the_way_back_a_premium_that_its_team_gives_up_leaves_no_link(self, teams: Shop) -> None:
+        self._change_hands_on_the_way_back(teams, "p-pair", None, "team")
+
+    @staticmethod
+    def _change_hands_on_the_way_back(
+        database: Shop, given_up: str, taken: t.Optional[str], policy: str
+    ) -> None:
+        back = {"state": "unlinked", "premium_policy": policy}
+        busy = database.connect()
         busy.autocommit = False
         with busy.cursor() as cursor:
-            cursor.execute('SELECT 1 FROM "Organization" WHERE "premiumId" = \'p-own\' FOR UPDATE')
-            started = moved.call("org_migration", state="unlinked", wait_seconds=1)
-            cursor.execute("""UPDATE "User" SET "premiumId" = 'p-forgotten' WHERE id = 'payer'""")
+            cursor.execute('SELECT 1 FROM "Organization" WHERE "premiumId" = %s FOR UPDATE', (given_up,))
+            started = database.call("org_migration", wait_seconds=1, **back)
+            cursor.execute('UPDATE "User" SET "premiumId" = %s WHERE "premiumId" = %s', (taken, given_up))
         busy.commit()
         busy.close()
-        ended = moved.call("org_migration", state="unlinked", follow=started.get("job", ""))
+        ended = database.call("org_migration", follow=started.get("job", ""), **back)
         assert ended["finished"], ended
-        assert moved.links() == {}
+        assert database.links() == {}
 
 
 BREAKS = {

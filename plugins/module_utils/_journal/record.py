@@ -85,22 +85,18 @@ def _keep_lease(connection: Connection, cursor: Cursor, caller: hold.Caller) -> 
 
 
 def _answer(run_id: str, outcomes: t.Sequence[tuple[Record, Outcome]]) -> acts.Answer:
-    """One record is answered by itself, several together."""
-    changed = any(outcome.changed for _record, outcome in outcomes)
+    """All by name; one alone in more detail."""
+    answer: acts.Answer = {
+        "changed": any(outcome.changed for _record, outcome in outcomes),
+        "run_id": run_id,
+        "records": {record.name: outcome.after for record, outcome in outcomes},
+    }
     if len(outcomes) != 1:
-        return {
-            "changed": changed,
-            "run_id": run_id,
-            "records": {record.name: outcome.after for record, outcome in outcomes},
-            "diff": {
-                "before": {record.name: outcome.before for record, outcome in outcomes if outcome.before},
-                "after": {record.name: outcome.after for record, outcome in outcomes},
-            },
-        }
+        before = {record.name: outcome.before for record, outcome in outcomes if outcome.before}
+        return {**answer, "diff": {"before": before, "after": answer["records"]}}
     [(record, outcome)] = outcomes
     return {
-        "changed": changed,
-        "run_id": run_id,
+        **answer,
         "kind": record.kind,
         "name": record.name,
         "already_recorded": outcome.before is not None,

@@ -194,7 +194,8 @@ def take(model: Model) -> Composable:
 def release(model: Model) -> Composable:
     """The same on the way back: later the link could not be told from a deliberate one."""
     home = sql.organization_of(compose("NEW.{user}", user=model.users.id))
-    return compose("{take};", take=_take(model, home))
+    team = sql.team_of(compose("OLD.{has}", has=sharing_of(model).user))
+    return compose("{take}; {take_team};", take=_take(model, home), take_team=_take(model, team))
 
 
 def _take(model: Model, home: Composable) -> Composable:
