@@ -18,7 +18,8 @@ options:
       - The model that O(map) starts from. V(runbook) has the names of the production runbook.
       - V(emailai) has users in C(User) who point at a premium they may share; the organization's premium
         is a column of the organization.
-      - V(inbox_zero) is known by name and refused with the reason; its memberships belong to mailboxes.
+      - V(inbox_zero) has the same users, each of whose mailboxes is a member of one organization; premiums
+        stay with the users.
     type: str
     choices: [runbook, emailai, inbox_zero]
     default: runbook

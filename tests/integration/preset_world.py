@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import identity
 from integration.tenancy_world import Database
 
 # Users point at a premium. Written from the facts of that model; only the columns that matter here.
@@ -98,6 +99,47 @@ FIRST: t.Final = {"boss": "p-team", "pair-b": "p-pair", "twin-a": "p-twins", "gu
 SHARED: t.Final = {"p-team": 3, "p-pair": 2, "p-twins": 2, "p-managed": 2}
 OWNERLESS: t.Final = {"p-kept", FORGOTTEN}
 BOXES: t.Final = {"alone": 3, "boss": 15, "early": 1, "guest-a": 2, "free": 1, "{q}'\"%\\": 1}
+
+
+class Shop(Database):
+    """A database of a preset, in which every call names it."""
+
+    preset = "emailai"
+
+    def call(self, module: str, check: bool = False, **options: t.Any) -> dict[str, t.Any]:
+        return super().call(module, check, **{"preset": self.preset, **options})
+
+    def links(self) -> dict[str, str]:
+        """Which organization has which premium."""
+        return dict(self.rows('SELECT id, "premiumId" FROM "Organization" WHERE "premiumId" IS NOT NULL'))
+
+    def premium_of(self, user: str) -> t.Optional[str]:
+        return t.cast(t.Optional[str], self.links().get(identity.organization_id(user)))
+
+    def memberships(self) -> dict[str, tuple[str, str]]:
+        """Where each user belongs, and as what."""
+        found = self.rows('SELECT "userId", "organizationId", role::text FROM "OrganizationMember"')
+        assert len({user for user, *_rest in found}) == len(found)
+        return {user: (organization, role) for user, organization, role in found}
+
+
+class MailShop(Shop):
+    """The same people, where each mailbox is a member."""
+
+    preset = "inbox_zero"
+
+    def members(self) -> dict[str, tuple[str, str]]:
+        """Where each mailbox belongs, and as what."""
+        found = self.rows('SELECT "emailAccountId", "organizationId", role FROM "Member"')
+        return {box: (organization, role) for box, organization, role in found}
+
+    def home(self, box: str) -> t.Optional[str]:
+        return self.members().get(box, (None,))[0]
+
+    def sweep(self) -> dict[str, t.Any]:
+        answer = self.call("org_migration", state="swept", grace_seconds=0)
+        assert not answer["failed"], answer
+        return answer
 
 
 def build(database: Database) -> Database:

@@ -4,13 +4,11 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import threading
 import time
 import typing as t
 from pathlib import Path
 
-import psycopg2
 import pytest
 
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import session
@@ -26,31 +24,16 @@ from integration.preset_world import (
     PEOPLE,
     SHARED,
     SOLE,
+    Shop,
     build,
-    crowd,
 )
-from integration.tenancy_world import Database
 
 STATE = """
 SELECT 'o', o::text FROM "Organization" o UNION ALL SELECT 'm', m::text FROM "OrganizationMember" m
 UNION ALL SELECT 'a', a::text FROM "EmailAccount" a UNION ALL SELECT 'p', p::text FROM "Premium" p
 UNION ALL SELECT 'u', u::text FROM "User" u ORDER BY 1, 2
 """
-LINKS = 'SELECT id, "premiumId" FROM "Organization" WHERE "premiumId" IS NOT NULL'
 ACCEPTED = {"premiums": "test"}
-
-
-class Shop(Database):
-    """A database of the preset, in which every call names it."""
-
-    def call(self, module: str, check: bool = False, **options: t.Any) -> dict[str, t.Any]:
-        return super().call(module, check, **{"preset": "emailai", **options})
-
-    def links(self) -> dict[str, str]:
-        return dict(self.rows(LINKS))
-
-    def premium_of(self, user: str) -> t.Optional[str]:
-        return t.cast(t.Optional[str], self.links().get(identity.organization_id(user)))
 
 
 @pytest.fixture
@@ -87,12 +70,6 @@ def homes(policy: str) -> dict[str, tuple[str, str]]:
                 role = "OWNER" if FIRST.get(user) == has else "MEMBER"
                 found[user] = (identity.team_id(has), role)
     return found
-
-
-def memberships(database: Shop) -> dict[str, tuple[str, str]]:
-    found = database.rows('SELECT "userId", "organizationId", role::text FROM "OrganizationMember"')
-    assert len({user for user, *_rest in found}) == len(found)
-    return {user: (organization, role) for user, organization, role in found}
 
 
 def bad(answer: dict[str, t.Any]) -> dict[str, str]:
@@ -211,7 +188,7 @@ def test_four_times(database: Shop, policy: str) -> None:
     done = database.call("org_migration", premium_policy=policy)
     assert not done["failed"], done
     assert database.links() == given(policy)
-    assert memberships(database) == homes(policy)
+    assert database.memberships() == homes(policy)
     boxes = database.rows('SELECT "userId", "organizationId" FROM "EmailAccount"')
     assert all(homes(policy)[user][0] == organization for user, organization in boxes)
     assert done["created"]["premiums"] == len(given(policy))
@@ -268,15 +245,15 @@ class TestTeam:
         )
         alone = (identity.organization_id("new"), "OWNER")
         team = (identity.team_id(premium), "MEMBER")
-        assert memberships(teams)["new"] == (team if premium == "p-team" else alone)
+        assert teams.memberships()["new"] == (team if premium == "p-team" else alone)
         assert swept(teams)["failed"] is False
-        assert memberships(teams)["new"] == (team if premium == "p-team" else alone)
+        assert teams.memberships()["new"] == (team if premium == "p-team" else alone)
 
     def test_a_member_who_leaves_or_buys_stays_where_he_is(self, teams: Shop) -> None:
         teams.rows("""UPDATE "User" SET "premiumId" = NULL WHERE id = 'early';
                       UPDATE "User" SET "premiumId" = 'p-forgotten' WHERE id = 'late'""")
         swept(teams)
-        assert memberships(teams) == homes("team")
+        assert teams.memberships() == homes("team")
         assert teams.links() == given("team")
         back = teams.call("org_migration", state="unlinked", premium_policy="team")
         assert not back["failed"], back
@@ -285,7 +262,7 @@ class TestTeam:
 
     def test_who_shares_with_somebody_that_has_his_own_gets_his_own(self, moved: Shop) -> None:
         """The data step ran under another policy; nobody is moved."""
-        before = memberships(moved)
+        before = moved.memberships()
         moved.rows(
             """ALTER TABLE "User" DISABLE TRIGGER USER;
                INSERT INTO "User" (id, email, "updatedAt", "createdAt", "premiumId")
@@ -293,7 +270,7 @@ class TestTeam:
                ALTER TABLE "User" ENABLE TRIGGER USER"""
         )
         swept(moved)
-        assert memberships(moved) == {**before, "new": (identity.organization_id("new"), "OWNER")}
+        assert moved.memberships() == {**before, "new": (identity.organization_id("new"), "OWNER")}
 
     def test_an_empty_team_is_removed(self, teams: Shop) -> None:
         teams.rows("""DELETE FROM "User" WHERE "premiumId" = 'p-pair'""")
@@ -305,7 +282,7 @@ class TestTeam:
         assert bad(teams.call("org_integrity"))["owners"] == "failed"
         repaired = teams.call("org_repair", case="missing_owners")
         assert not repaired["failed"], repaired
-        assert memberships(teams)["early"] == (identity.team_id("p-team"), "OWNER")
+        assert teams.memberships()["early"] == (identity.team_id("p-team"), "OWNER")
 
 
 @pytest.mark.parametrize("policy", ["report", "owner", "team"])
@@ -671,163 +648,3 @@ def test_the_seats_of_a_model_that_has_them(moved: Shop) -> None:
     assert looked["found"] == ["p-own"]
     assert moved.call("org_repair", case="billing", organization=home, seats=1, map=names)["changed"]
     assert moved.one("""SELECT "usedSeats" FROM "Premium" WHERE id = 'p-own'""") == 1
-
-
-class OldApplication:
-    """Signs up, buys, joins, leaves and deletes as the release before does, and never fails because of us."""
-
-    def __init__(self, database: Shop, seed: int) -> None:
-        self.database, self.seed, self.number = database, seed, 0
-        self.random = random.Random(seed)
-        self.errors: list[str] = []
-        self.done = 0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work)
-
-    def __enter__(self) -> OldApplication:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self._stop.set()
-        self._thread.join(20)
-
-    def _work(self) -> None:
-        connection = self.database.connect()
-        connection.autocommit = False
-        acts = [self._sign_up, self._buy, self._join, self._leave, self._delete, self._end]
-        while not self._stop.is_set():
-            act = self.random.choice(acts)
-            try:
-                with connection.cursor() as cursor:
-                    act(cursor)
-                connection.commit()
-                self.done += 1
-            except psycopg2.Error as exc:
-                connection.rollback()
-                constraint = str(exc.diag.constraint_name)
-                # Its own keys: another writer deleted the row it meant.
-                if constraint not in ("User_premiumId_fkey", "Account_userId_fkey"):
-                    self.errors.append(f"{act.__name__}: {exc}")
-        connection.close()
-
-    def _new(self) -> str:
-        self.number += 1
-        return f"n{self.seed}-{self.number}"
-
-    def _any(self, cursor: t.Any, table: str, most: int) -> str:
-        cursor.execute(f'SELECT id FROM "{table}" OFFSET %s LIMIT 1', (self.random.randrange(most),))
-        found = cursor.fetchone()
-        return str(found[0]) if found else ""
-
-    def _sign_up(self, cursor: t.Any) -> None:
-        user = self._new()
-        cursor.execute('INSERT INTO "User" (id, email, "updatedAt") VALUES (%s, %s, now())', (user, user))
-        cursor.execute("INSERT INTO \"Account\" VALUES (%s, %s, 'google')", (user, user))
-        cursor.execute(
-            'INSERT INTO "EmailAccount" (id, email, "userId", "accountId", "updatedAt")'
-            " VALUES (%s, %s, %s, %s, now())",
-            (user, user, user, user),
-        )
-        if self.random.random() < 0.5:
-            self._give(cursor, user, self._bought(cursor))
-
-    def _bought(self, cursor: t.Any) -> str:
-        premium = self._new()
-        cursor.execute('INSERT INTO "Premium" (id, "updatedAt") VALUES (%s, now())', (premium,))
-        return premium
-
-    def _give(self, cursor: t.Any, user: str, premium: t.Optional[str]) -> None:
-        cursor.execute('UPDATE "User" SET "premiumId" = %s WHERE id = %s', (premium, user))
-
-    def _buy(self, cursor: t.Any) -> None:
-        self._give(cursor, self._any(cursor, "User", 40), self._bought(cursor))
-
-    def _join(self, cursor: t.Any) -> None:
-        self._give(cursor, self._any(cursor, "User", 40), self._any(cursor, "Premium", 20) or None)
-
-    def _leave(self, cursor: t.Any) -> None:
-        self._give(cursor, self._any(cursor, "User", 40), None)
-
-    def _delete(self, cursor: t.Any) -> None:
-        cursor.execute('DELETE FROM "User" WHERE id = %s', (self._any(cursor, "User", 700),))
-
-    def _end(self, cursor: t.Any) -> None:
-        cursor.execute('DELETE FROM "Premium" WHERE id = %s', (self._any(cursor, "Premium", 300),))
-
-
-def wrong(database: Shop) -> list[t.Any]:
-    """What is not as the rule wants it, asked in another way than the product asks."""
-    users = dict(database.rows('SELECT id, "premiumId" FROM "User"'))
-    links = dict(database.rows('SELECT id, "premiumId" FROM "Organization"'))
-    members = set(database.rows('SELECT "userId", "organizationId", role::text FROM "OrganizationMember"'))
-    expected = {(user, identity.organization_id(user), "OWNER") for user in users}
-    faults: list[t.Any] = list(members.symmetric_difference(expected))
-    homes = {identity.organization_id(user): user for user in users}
-    faults += [("organization of nobody", key) for key in links if key not in homes]
-    held = [premium for premium in users.values() if premium]
-    for user, premium in users.items():
-        link = links.get(identity.organization_id(user))
-        if link not in (None, premium):
-            faults.append((user, "has", premium, "its organization", link))
-        if premium and held.count(premium) == 1 and link != premium:
-            faults.append((user, "alone has", premium, "its organization", link))
-    boxes = database.rows('SELECT id, "userId", "organizationId" FROM "EmailAccount"')
-    return faults + [box for box in boxes if box[2] != identity.organization_id(box[1])]
-
-
-def move_under_load(database: Shop, **options: t.Any) -> None:
-    """The data step while three sessions of the old application write; none of them notices."""
-    crowd(database, 800, 300)
-    database.call("org_schema")
-    deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
-    before = database.one(deadlocks)
-    with contextlib.ExitStack() as stack:
-        writers = [stack.enter_context(OldApplication(database, seed)) for seed in range(3)]
-        time.sleep(0.5)
-        first = database.call("org_migration", grace_seconds=0, batch_rows=50, **options)
-        time.sleep(1)
-    assert not first["failed"], first
-    assert [writer.errors for writer in writers] == [[], [], []]
-    assert database.one(deadlocks) == before
-    assert sum(writer.done for writer in writers) > 200
-
-
-def test_the_old_application_goes_on_and_nothing_is_lost(database: Shop) -> None:
-    move_under_load(database)
-    swept = database.call("org_migration", state="swept", grace_seconds=0)
-    assert not swept["failed"], swept
-    assert wrong(database) == []
-    answer = database.call(
-        "org_integrity", grace_seconds=0, acknowledged={**ACCEPTED, "premiums_given_twice": "x"}
-    )
-    assert answer["may_go_on"], answer["summary"]
-
-
-def astray(database: Shop) -> list[t.Any]:
-    """What is not as a team wants it: one membership each, and everything of a user where that is."""
-    homes = memberships(database)
-    users = dict(database.rows('SELECT id, "premiumId" FROM "User"'))
-    links = database.links()
-    faults: list[t.Any] = sorted(users.keys() ^ homes.keys())
-    for user, (organization, role) in homes.items():
-        is_alone = organization == identity.organization_id(user)
-        if is_alone and role != "OWNER":
-            faults.append((user, "alone and", role))
-        if not is_alone and not (organization.startswith("team") and identity.is_ours(organization)):
-            faults.append((user, "in", organization))
-    boxes = database.rows('SELECT id, "userId", "organizationId" FROM "EmailAccount"')
-    faults += [box for box in boxes if box[2] != homes[box[1]][0]]
-    held = [premium for premium in users.values() if premium]
-    alone = {user for user, premium in users.items() if held.count(premium or "") == 1}
-    for user in alone:
-        if links.get(homes[user][0]) is None:
-            faults.append((user, "alone has", users[user], "and his organization none"))
-    return faults
-
-
-def test_the_old_application_goes_on_while_teams_are_founded(database: Shop) -> None:
-    move_under_load(database, premium_policy="team")
-    swept(database)
-    assert astray(database) == []
-    assert database.one("SELECT count(*) FROM \"Organization\" WHERE left(id, 4) = 'team'") > 5

@@ -33,10 +33,10 @@ def find(connection: Connection, model: Model, limit: int = 1000) -> list[str]:
             """
             WITH empty AS MATERIALIZED (
                 SELECT o.{id} AS id FROM {organizations} o WHERE {ours}
-                   AND NOT EXISTS (SELECT 1 FROM {members} m WHERE m.{organization} = o.{id}) LIMIT {limit}
+                   AND NOT EXISTS (SELECT 1 FROM {members} m WHERE m.{organization} = o.{id})
             )
-            SELECT e.id FROM empty e WHERE NOT EXISTS (SELECT 1 FROM {users} u WHERE {home} = e.id) ORDER
-            BY e.id
+            SELECT e.id FROM empty e WHERE NOT EXISTS (SELECT 1 FROM {users} u WHERE {home} = e.id)
+             ORDER BY e.id LIMIT {limit}
             """,
             id=model.organizations.id,
             organizations=model.at(model.organizations.table),

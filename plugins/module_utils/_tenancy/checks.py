@@ -18,7 +18,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._postgres.statem
     rows,
     value,
 )
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy import premiums, sql
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import mailboxes, premiums, sql
 
 if t.TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -61,17 +61,22 @@ def of_data(model: Model, grace_seconds: float) -> list[Check]:
     checks = [
         _users(model, grace_seconds),
         _owners(model),
-        *(_links(model, link, grace_seconds) for link in model.links),
+        *(_links(model, link, grace_seconds) for link in model.owned),
         *([_premiums(model, grace_seconds)] if model.sharing else []),
         _duplicates(model),
     ]
     if model.premium.used_seats:
         checks.append(_seats(model))
+    if model.has_member_accounts:
+        checks += [_without_account(model, grace_seconds), _strange_members(model)]
     checks += [_wrong(model, link) for link in model.links]
     if model.sharing:
         checks += [_strangers_premiums(model), _given_twice(model)]
-    checks += [_orphans(model), _null_members(model), _twins(model, grace_seconds), _left_behind(model)]
-    return checks
+    checks += [_orphans(model), _null_members(model)]
+    if not model.has_member_accounts:
+        # An account has one membership at most; the unique key holds that.
+        checks.append(_twins(model, grace_seconds))
+    return [*checks, _left_behind(model)]
 
 
 def _names(model: Model) -> dict[str, t.Any]:
@@ -83,7 +88,7 @@ def _names(model: Model) -> dict[str, t.Any]:
         "organization": organization.id,
         "members": model.at(member.table),
         "member_id": member.id,
-        "member_user": member.user,
+        "member_user": member.subject,
         "member_organization": member.organization,
         "role": member.role,
         "owner_role": value(model.roles.owner),
@@ -124,8 +129,8 @@ def _owners(model: Model) -> Check:
             """
             SELECT CASE WHEN EXISTS (SELECT 1 FROM {members} m
                                       WHERE m.{member_organization} = o.{organization}) THEN 'failed'
-                        WHEN {ours} AND EXISTS (SELECT 1 FROM {users} u WHERE {home} = o.{organization})
-                        THEN 'failed'
+                        WHEN {ours} AND EXISTS (SELECT 1 FROM {users} u WHERE {home} = o.{organization}
+                                                   AND {can_join}) THEN 'failed'
                         WHEN {ours} THEN 'pending'
                         WHEN {used} THEN 'failed'
                         ELSE 'finding' END AS class, o.{organization}::text AS id
@@ -136,6 +141,10 @@ def _owners(model: Model) -> Check:
             """,
             ours=sql.is_ours(compose("o.{id}", id=model.organizations.id)),
             home=sql.organization_of(compose("u.{id}", id=model.users.id)),
+            # Whoever has no account is a finding of its own.
+            can_join=mailboxes.has_any(model, compose("u.{id}", id=model.users.id))
+            if model.has_member_accounts
+            else raw("true"),
             used=join(
                 [
                     *(
@@ -147,6 +156,7 @@ def _owners(model: Model) -> Check:
                         )
                         for link in model.links
                     ),
+                    raw("false"),
                     *(
                         [compose("o.{gets} IS NOT NULL", gets=model.sharing.organization)]
                         if model.sharing
@@ -175,7 +185,7 @@ def _links(model: Model, link: Link, grace_seconds: float) -> Check:
                         WHEN {young} AND NOT {has} THEN 'pending' ELSE 'failed' END AS class, t.{id}::text
                         AS id
               FROM {table} t LEFT JOIN {users} u ON u.{user} = t.{owner}
-             WHERE t.{link} IS NULL AND (t.{owner} IS NULL OR u.{user} IS NOT NULL) AND NOT {set_aside}
+             WHERE {unlinked} AND (t.{owner} IS NULL OR u.{user} IS NOT NULL) AND NOT {set_aside}
             """,
             owner=link.owner,
             young=sql.is_young(model, grace_seconds),
@@ -184,7 +194,7 @@ def _links(model: Model, link: Link, grace_seconds: float) -> Check:
             table=model.at(link.table),
             users=model.at(model.users.table),
             user=model.users.id,
-            link=link.organization,
+            unlinked=sql.is_unlinked(model, link),
             set_aside=sql.quarantined(link.table, compose("t.{id}", id=link.id)),
         ),
     )
@@ -288,17 +298,53 @@ def _wrong(model: Model, link: Link) -> Check:
         compose(
             "SELECT 'failed' AS class, t.{id}::text AS id FROM {table} t"
             " JOIN {users} u ON u.{user} = t.{owner}"
-            " WHERE t.{link} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {members} m"
-            " WHERE m.{member_user} = t.{owner} AND m.{member_organization} = t.{link})",
+            " WHERE t.{link} IS NOT NULL AND NOT {belongs}",
             id=link.id,
             table=model.at(link.table),
             users=model.at(model.users.table),
             user=model.users.id,
             owner=link.owner,
             link=link.organization,
-            members=model.at(model.members.table),
-            member_user=model.members.user,
-            member_organization=model.members.organization,
+            belongs=sql.belongs(
+                model, compose("t.{owner}", owner=link.owner), compose("t.{link}", link=link.organization)
+            ),
+        ),
+    )
+
+
+def _without_account(model: Model, grace_seconds: float) -> Check:
+    return Check(
+        "users_without_account",
+        "All users have an email account",
+        "users have no email account, so their organization has no member",
+        "nothing to repair: the first account of such a user joins by itself; accept it by name",
+        compose(
+            "SELECT CASE WHEN {young} THEN 'pending' ELSE 'finding' END AS class, u.{user}::text AS id"
+            " FROM {users} u WHERE NOT {has_any} AND NOT {set_aside}",
+            young=sql.is_young(model, grace_seconds),
+            has_any=mailboxes.has_any(model, compose("u.{id}", id=model.users.id)),
+            set_aside=sql.quarantined(model.users.table, compose("u.{id}", id=model.users.id)),
+            **_names(model),
+        ),
+    )
+
+
+def _strange_members(model: Model) -> Check:
+    """Only of our making: an application that invites an account has its reasons."""
+    accounts = model.accounts
+    return Check(
+        f"wrong_links {accounts.name}",
+        f"No row of {accounts.table} in a stranger's organization",
+        f"rows of {accounts.table} are members of an organization that is not their user's",
+        "repair.yml --tags wrong_links",
+        compose(
+            "SELECT 'failed' AS class, t.{id}::text AS id FROM {table} t JOIN {users} u ON u.{user} ="
+            " t.{owner} JOIN {members} m ON {strange}",
+            id=accounts.id,
+            table=model.at(accounts.table),
+            owner=accounts.owner,
+            strange=mailboxes.is_strange(model),
+            **_names(model),
         ),
     )
 
@@ -330,7 +376,7 @@ def _owner_orphans(model: Model) -> list[Composable]:
             users=model.at(model.users.table),
             user=model.users.id,
         )
-        for link in model.links
+        for link in model.owned
     ]
 
 
@@ -354,10 +400,12 @@ def _orphans(model: Model) -> Check:
         compose(
             "SELECT 'failed', {label} || m.{member_id}::text FROM {members} m"
             " WHERE (m.{member_user} IS NOT NULL"
-            "   AND NOT EXISTS (SELECT 1 FROM {users} u WHERE u.{user} = m.{member_user}))"
+            "   AND NOT EXISTS (SELECT 1 FROM {subjects} u WHERE u.{subject} = m.{member_user}))"
             " OR (m.{member_organization} IS NOT NULL AND NOT EXISTS"
             "   (SELECT 1 FROM {organizations} o WHERE o.{organization} = m.{member_organization}))",
             label=value(f"{model.members.table} "),
+            subjects=model.at(model.subject[0]),
+            subject=model.subject[1],
             **names,
         )
     )
@@ -373,7 +421,7 @@ def _orphans(model: Model) -> Check:
 def _null_members(model: Model) -> Check:
     return Check(
         "null_memberships",
-        "No membership without user or organization",
+        "No membership without member or organization",
         "memberships with NULL, which made the runbook's own check blind",
         "delete these rows",
         compose(

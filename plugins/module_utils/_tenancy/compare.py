@@ -61,19 +61,18 @@ def map_differences(model: Model, found: Found) -> list[str]:
     needed: dict[str, tuple[tuple[str, ...], str]] = {
         users.table: ((users.id, users.email, users.created_at, users.name), users.id)
     }
-    for link in model.links:
+    for link in model.owned:
         needed[link.table] = ((link.id, link.owner), link.id)
     premium, sharing = model.premium, model.sharing
     if sharing:
         needed[users.table] = ((*needed[users.table][0], sharing.user, sharing.admin), users.id)
         needed[premium.table] = ((premium.id,), premium.id)
-    needed[premium.table] = (
-        (*needed[premium.table][0], premium.tier, premium.used_seats, premium.max_seats),
-        needed[premium.table][1],
-    )
+    if premium.table in needed:
+        columns, key = needed[premium.table]
+        needed[premium.table] = ((*columns, premium.tier, premium.used_seats, premium.max_seats), key)
     faults: list[str] = []
-    for table, (columns, key) in needed.items():
-        faults += _table_faults(model.schema, table, columns, key, found.tables.get(table))
+    for table, (names, unique) in needed.items():
+        faults += _table_faults(model.schema, table, names, unique, found.tables.get(table))
     return faults or _sharing_faults(model, found)
 
 
@@ -241,7 +240,7 @@ def _compare_key(wanted: NewKey, found: Found, result: Comparison) -> None:
     key = serving[0]
     if wanted.on_delete == "CASCADE" and key.on_delete != "c":
         result.differences.append(
-            f"{key.name} does not cascade: the old release could not delete a user any more"
+            f"{key.name} does not cascade: the old release could not delete a row of {wanted.target} any more"
         )
     if wanted.on_delete == "SET NULL" and key.on_delete not in ("n", "c"):
         result.differences.append(

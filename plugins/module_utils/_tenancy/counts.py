@@ -80,17 +80,10 @@ class Counts:
 def read(connection: Connection, model: Model, grace_seconds: float) -> Counts:
     tables = catalog.read_tables(connection, model.schema, list(model.tables))
     has_members = model.members.table in tables
-    links: dict[str, LinkCounts] = {
-        link.name: _link(
-            connection,
-            model,
-            link,
-            grace_seconds,
-            has_members,
-            link.organization in tables[link.table].columns,
-        )
-        for link in model.links
-    }
+    links: dict[str, LinkCounts] = {}
+    for link in model.owned:
+        is_there = link.organization in tables[link.table].columns if link.organization else has_members
+        links[link.name] = _link(connection, model, link, grace_seconds, has_members, is_there)
     if model.sharing:
         organizations = tables.get(model.organizations.table)
         is_expanded = bool(
@@ -160,7 +153,7 @@ def _link(
     link: Link,
     grace_seconds: float,
     has_members: bool,
-    has_column: bool,
+    is_there: bool,
 ) -> LinkCounts:
     found = row(
         connection,
@@ -172,7 +165,9 @@ def _link(
             " FROM (SELECT {linked} AS linked, t.{owner} AS owner, u.{id} AS person, {young} AS"
             " young, {has} AS has"
             " FROM {table} t LEFT JOIN {users} u ON u.{id} = t.{owner}) p",
-            linked=compose("t.{link} IS NOT NULL", link=link.organization) if has_column else raw("false"),
+            linked=compose("NOT ({unlinked})", unlinked=sql.is_unlinked(model, link))
+            if is_there
+            else raw("false"),
             owner=link.owner,
             id=model.users.id,
             young=sql.is_young(model, grace_seconds),

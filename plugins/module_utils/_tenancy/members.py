@@ -10,16 +10,23 @@ from dataclasses import dataclass
 from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.statement import (
     compose,
+    raw,
     row,
     rows,
     run,
     value,
     values,
 )
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy import identity, premiums, sql
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import (
+    identity,
+    mailboxes,
+    premiums,
+    sql,
+)
 
 if t.TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
+    from psycopg2.sql import Composable
 
     from ansible_collections.emailai.migration.plugins.module_utils._tenancy.model import Link, Model
 
@@ -60,7 +67,7 @@ def _parts(model: Model) -> dict[str, t.Any]:
         "organization": model.organizations.id,
         "members": model.at(model.members.table),
         "member_id": model.members.id,
-        "member_user": model.members.user,
+        "member_user": model.members.subject,
         "member_organization": model.members.organization,
         "role": model.members.role,
         "created": model.members.created_at,
@@ -81,10 +88,11 @@ def without_owner(connection: Connection, model: Model) -> list[Ownerless]:
               FROM {organizations} o
              WHERE NOT EXISTS (SELECT 1 FROM {members} m
                                 WHERE m.{member_organization} = o.{organization} AND m.{role}::text =
-                                {owner_role})
+                                {owner_role}) AND NOT ({waits})
              ORDER BY 1 LIMIT {most}
             """,
             home=sql.organization_of(compose("u.{id}", id=model.users.id)),
+            waits=_waits(model),
             ours=sql.is_ours(compose("o.{id}", id=model.organizations.id)),
             most=value(_MOST),
             **_parts(model),
@@ -93,9 +101,25 @@ def without_owner(connection: Connection, model: Model) -> list[Ownerless]:
     return [Ownerless(*one) for one in found]
 
 
+def _waits(model: Model) -> Composable:
+    """Whether organization ``o`` waits for the first account of its user."""
+    if not model.has_member_accounts:
+        return raw("false")
+    user = compose("u.{id}", id=model.users.id)
+    return compose(
+        "NOT EXISTS (SELECT 1 FROM {members} m WHERE m.{member_organization} = o.{organization})"
+        " AND EXISTS (SELECT 1 FROM {users} u WHERE {home} = o.{organization} AND NOT {has_any})",
+        home=sql.organization_of(user),
+        has_any=mailboxes.has_any(model, user),
+        **_parts(model),
+    )
+
+
 def give_owner(connection: Connection, model: Model, one: Ownerless) -> bool:
     """In the caller's transaction; True if somebody is OWNER now."""
     parts = _parts(model)
+    if one.user and model.has_member_accounts:
+        return mailboxes.own(connection, model, one.user, one.id)
     if one.user and not is_member(connection, model, one.user, one.id):
         person = sql.people(model, compose("u.{id} = {user}", id=model.users.id, user=value(one.user)))
         statement = compose(
@@ -123,17 +147,21 @@ def give_owner(connection: Connection, model: Model, one: Ownerless) -> bool:
 
 
 def wrongly_linked(connection: Connection, model: Model, link: Link) -> list[str]:
+    """Rows in a stranger's organization. Reads only."""
+    if not link.organization:
+        return mailboxes.strangers(connection, model)
     found = rows(
         connection,
         compose(
             "SELECT t.{id}::text FROM {table} t JOIN {users} u ON u.{user} = t.{owner} WHERE"
-            " t.{link} IS NOT NULL"
-            " AND NOT EXISTS (SELECT 1 FROM {members} m WHERE m.{member_user} = t.{owner}"
-            " AND m.{member_organization} = t.{link}) ORDER BY t.{id} LIMIT {most}",
+            " t.{link} IS NOT NULL AND NOT {belongs} ORDER BY t.{id} LIMIT {most}",
             id=link.id,
             table=model.at(link.table),
             owner=link.owner,
             link=link.organization,
+            belongs=sql.belongs(
+                model, compose("t.{owner}", owner=link.owner), compose("t.{link}", link=link.organization)
+            ),
             most=value(_MOST),
             **_parts(model),
         ),
@@ -147,6 +175,8 @@ def relink(
     """Into the organization of the owner, in the caller's transaction; key, before and after of each row."""
     if not keys:
         return []
+    if not link.organization:
+        return mailboxes.take_home(connection, model, keys)
     parts: dict[str, t.Any] = {
         "id": link.id,
         "table": model.at(link.table),
@@ -238,14 +268,12 @@ def user_of(connection: Connection, model: Model, email: str) -> str:
 
 
 def is_member(connection: Connection, model: Model, user: str, organization: str | None = None) -> bool:
-    there = compose("m.{member_organization} = {id}", id=value(organization), **_parts(model))
-    query = compose(
-        "SELECT EXISTS (SELECT 1 FROM {members} m WHERE m.{member_user} = {one} AND {there})",
-        one=value(user),
-        there=there if organization else compose("true"),
-        **_parts(model),
+    """Of one organization; without one, whether he needs none any more."""
+    person = value(user)
+    condition = (
+        sql.belongs(model, person, value(organization)) if organization else sql.has_membership(model, person)
     )
-    return bool(row(connection, query)[0])
+    return bool(row(connection, compose("SELECT {condition}", condition=condition))[0])
 
 
 def owned_by(connection: Connection, model: Model, link: Link, user: str) -> set[str]:
@@ -260,13 +288,13 @@ def _keys(connection: Connection, model: Model, link: Link, user: str, only_unli
     found = rows(
         connection,
         compose(
-            "SELECT t.{id}::text FROM {table} t WHERE t.{owner} = {user} AND (t.{link} IS NULL OR NOT {only})"
+            "SELECT t.{id}::text FROM {table} t WHERE t.{owner} = {user} AND ({unlinked} OR NOT {only})"
             " ORDER BY t.{id}",
             id=link.id,
             table=model.at(link.table),
             owner=link.owner,
             user=value(user),
-            link=link.organization,
+            unlinked=sql.is_unlinked(model, link),
             only=value(only_unlinked),
         ),
     )
@@ -275,6 +303,8 @@ def _keys(connection: Connection, model: Model, link: Link, user: str, only_unli
 
 def access(connection: Connection, model: Model, user: str) -> list[str]:
     """What a person at the help desk wants to know: organizations, role, accounts in each."""
+    if model.has_member_accounts:
+        return mailboxes.access(connection, model, user)
     link = model.accounts
     found = rows(
         connection,

@@ -10,17 +10,24 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy.presets import NOT_YET, PRESETS
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy.presets import PRESETS
 
 Map = t.Dict[str, t.Any]
 
 _RESOURCE_KEYS: t.Final = frozenset({"table", "id", "owner", "organization"})
 _DEPRECATED_KEYS: t.Final = frozenset({"table", "column"})
-# Without one of these the model still works; the map says so with an empty text.
-_OPTIONAL: t.Final = frozenset({"name", "admin", "tier", "used_seats", "max_seats"})
+# Without one of these the model may still work; the map says so with an empty text.
+_OPTIONAL: t.Final = frozenset(
+    {
+        "users.name",
+        "accounts.organization",
+        *(f"premiums.{key}" for key in ("admin", "tier", "used_seats", "max_seats", "organization")),
+        *(f"members.{key}" for key in ("user", "account", "updated_at")),
+    }
+)
 # Which table has the column that leads from user to premium, and which the one to the organization.
-_MODES: t.Final = {"owner_in": ("premium", "user"), "link_in": ("premium", "organization")}
-_KNOWN_MODES: t.Final = frozenset({("premium", "premium"), ("user", "organization")})
+_MODES: t.Final = {"owner_in": ("premium", "user"), "link_in": ("premium", "organization", "user")}
+_KNOWN_MODES: t.Final = frozenset({("premium", "premium"), ("user", "organization"), ("user", "user")})
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,10 @@ class Users:
 
 @dataclass(frozen=True)
 class Link:
-    """A table whose rows belong to a user and get an organization: accounts, premiums, resources."""
+    """A table whose rows belong to a user and get an organization: accounts, premiums, resources.
+
+    ``organization`` is the column of the link; accounts that are members themselves have none.
+    """
 
     name: str
     table: str
@@ -81,18 +91,27 @@ class Organizations:
 
 @dataclass(frozen=True)
 class Members:
+    """Who is a member: a user, or in some models each of his accounts. The other of the two has no name."""
+
     table: str
     id: str
     user: str
+    account: str
     organization: str
     role: str
     created_at: str
     updated_at: str
     fill: t.Mapping[str, t.Any]
 
+    @property
+    def subject(self) -> str:
+        return self.account or self.user
+
 
 @dataclass(frozen=True)
 class Roles:
+    """``type`` is the name of an enum; empty where a role is plain text."""
+
     type: str
     labels: tuple[str, ...]
     owner: str
@@ -115,13 +134,30 @@ class Model:
     roles: Roles
     premium: Premiums
     sharing: Sharing | None
-    links: tuple[Link, ...]
+    owned: tuple[Link, ...]
     deprecated: tuple[Deprecated, ...]
     digest: str
 
     @property
     def accounts(self) -> Link:
-        return self.links[0]
+        return self.owned[0]
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """Of what users own, the tables that get a column."""
+        return tuple(link for link in self.owned if link.organization)
+
+    @property
+    def has_member_accounts(self) -> bool:
+        """Whether not users are members, but each of their accounts."""
+        return bool(self.members.account)
+
+    @property
+    def subject(self) -> tuple[str, str]:
+        """Table and key of those who are members."""
+        if self.has_member_accounts:
+            return self.accounts.table, self.accounts.id
+        return self.users.table, self.users.id
 
     @property
     def has_teams(self) -> bool:
@@ -131,7 +167,7 @@ class Model:
     @property
     def old_tables(self) -> tuple[str, ...]:
         """Those that are there before the migration."""
-        tables = (self.users.table, *(link.table for link in self.links))
+        tables = (self.users.table, *(link.table for link in self.owned))
         return (*tables, self.premium.table) if self.sharing else tables
 
     @property
@@ -144,13 +180,6 @@ class Model:
 
 def load(preset: str, overrides: Map | None, premium_policy: str = "report") -> Model:
     """The model of a preset with the operator's map laid over it; refuses with every fault at once."""
-    if preset in NOT_YET:
-        raise MigrationError(
-            "use",
-            f"preset {preset}",
-            f"its links are of a kind this version cannot follow: {NOT_YET[preset]}",
-            "Use preset runbook with a map, if your tables fit it",
-        )
     if preset not in PRESETS:
         raise MigrationError(
             "use", f"preset {preset}", "there is none of that name", f"Known: {', '.join(PRESETS)}"
@@ -202,7 +231,7 @@ def _value_faults(whole: Map) -> list[str]:
     parts = ("users", "accounts", "premiums", "organizations", "members")
     faults = [fault for part in parts for fault in _name_faults(part, whole[part])]
     if not faults:
-        faults += _premium_faults(whole)
+        faults += _premium_faults(whole) + _member_faults(whole)
     if not _is_name(whole["schema"]):
         faults.append("schema is not a name of at most 63 bytes")
     roles = whole["roles"]
@@ -223,7 +252,7 @@ def _name_faults(part: str, whole: Map) -> list[str]:
         if key in _MODES:
             if content not in _MODES[key]:
                 faults.append(f"{part}.{key} is none of {', '.join(_MODES[key])}")
-        elif key != "fill" and not _is_name(content, key in _OPTIONAL):
+        elif key != "fill" and not _is_name(content, f"{part}.{key}" in _OPTIONAL):
             faults.append(f"{part}.{key} is not a name of at most 63 bytes")
     return faults
 
@@ -232,9 +261,17 @@ def _premium_faults(whole: Map) -> list[str]:
     premium, users, organization = whole["premiums"], whole["users"], whole["organizations"]
     if (premium["owner_in"], premium["link_in"]) not in _KNOWN_MODES:
         return [
-            "premiums.owner_in and premiums.link_in are both premium, or user and organization;"
+            "premiums.owner_in and premiums.link_in are both premium, both user, or user and organization;"
             f" {premium['owner_in']} and {premium['link_in']} do not go together"
         ]
+    if premium["link_in"] == "user":
+        return [
+            f"premiums.{key} must be empty: premiums stay with their users"
+            for key in ("organization", "admin", "used_seats", "max_seats")
+            if premium[key]
+        ]
+    if not premium["organization"]:
+        return ["premiums.organization is not a name of at most 63 bytes"]
     if premium["owner_in"] == "premium":
         return (
             ["premiums.admin is a column of users, who point at no premium here"] if premium["admin"] else []
@@ -250,6 +287,17 @@ def _premium_faults(whole: Map) -> list[str]:
     return faults
 
 
+def _member_faults(whole: Map) -> list[str]:
+    member, accounts = whole["members"], whole["accounts"]
+    if bool(member["user"]) == bool(member["account"]):
+        return ["one of members.user and members.account names the column, the other is empty"]
+    if bool(member["user"]) == bool(accounts["organization"]):
+        return []
+    if member["user"]:
+        return ["accounts.organization is not a name of at most 63 bytes"]
+    return ["accounts.organization must be empty: with members.account, the membership is the link"]
+
+
 def _is_name(content: t.Any, may_be_empty: bool = False) -> bool:
     if not isinstance(content, str) or "\x00" in content:
         return False
@@ -260,15 +308,15 @@ def _build(whole: Map, premium_policy: str) -> Model:
     premium = whole["premiums"]
     own = {key: premium[key] for key in ("table", "id", "tier", "used_seats", "max_seats")}
     roles = dict(whole["roles"], labels=tuple(whole["roles"]["labels"]))
-    links = [Link(name="accounts", **whole["accounts"])]
+    owned = [Link(name="accounts", **whole["accounts"])]
     sharing = None
     digested = whole
     if premium["link_in"] == "premium":
-        links.append(Link(name="premiums", **{key: premium[key] for key in _RESOURCE_KEYS}))
-    else:
+        owned.append(Link(name="premiums", **{key: premium[key] for key in _RESOURCE_KEYS}))
+    elif premium["link_in"] == "organization":
         sharing = Sharing(premium["owner"], premium["admin"], premium["organization"], premium_policy)
         digested = dict(whole, premium_policy=premium_policy)
-    links += [Link(name=f"resource {resource['table']}", **resource) for resource in whole["resources"]]
+    owned += [Link(name=f"resource {resource['table']}", **resource) for resource in whole["resources"]]
     return Model(
         schema=whole["schema"],
         release_mark=whole["release_mark"],
@@ -278,7 +326,7 @@ def _build(whole: Map, premium_policy: str) -> Model:
         roles=Roles(**roles),
         premium=Premiums(**own),
         sharing=sharing,
-        links=tuple(links),
+        owned=tuple(owned),
         deprecated=tuple(Deprecated(**one) for one in whole["deprecated"]),
         digest=hashlib.sha256(json.dumps(digested, sort_keys=True).encode()).hexdigest(),
     )

@@ -27,6 +27,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._tenancy import 
     giving,
     identity,
     integrity,
+    mailboxes,
     members,
     premiums,
     progress,
@@ -227,6 +228,10 @@ def sweep(engine: Engine) -> dict[str, int]:
 def _clear(engine: Engine, found: dict[str, int]) -> None:
     """What the sweep leaves behind; its figures are added to those of the sweep."""
     found["organizations removed"] = _remove_abandoned(engine)
+    if engine.model.has_member_accounts and found["strangers' links"]:
+        # Who left a stranger's organization may have none yet.
+        for task in passes(engine.model, engine.settings.grace_seconds)[:2]:
+            found[task.name] += engine.settle(swept(task))[0]
     if engine.model.sharing:
         # Links that were corrected and organizations that went may have set a premium free.
         freed = giving.Giving(engine.model, engine.settings.grace_seconds)
@@ -267,7 +272,7 @@ def _correct_links(engine: Engine) -> int:
     """
     connection, model = engine.connection, engine.model
     corrected = 0
-    for link in model.links:
+    for link in model.owned:
         keys = members.wrongly_linked(connection, model, link)
         connection.rollback()
         for at in range(0, len(keys), 100):
@@ -401,6 +406,7 @@ def is_settled(connection: Connection, model: Model, grace_seconds: float) -> bo
 
 def is_swept(connection: Connection, model: Model, grace_seconds: float) -> bool:
     tasks = passes(model, grace_seconds)
-    return not any(task.remaining(connection, 1) for task in tasks) and not abandoned.find(
-        connection, model, 1
-    )
+    if any(task.remaining(connection, 1) for task in tasks) or abandoned.find(connection, model, 1):
+        return False
+    # A trigger leaves a membership that somebody holds where it is.
+    return not (model.has_member_accounts and mailboxes.strangers(connection, model))

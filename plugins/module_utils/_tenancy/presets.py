@@ -39,7 +39,9 @@ RUNBOOK: t.Final[dict[str, t.Any]] = {
     "members": {
         "table": "OrganizationMember",
         "id": "id",
+        # Who is a member: the user, or (account) each of his accounts, which then need no link.
         "user": "userId",
+        "account": "",
         "organization": "organizationId",
         "role": "role",
         "created_at": "createdAt",
@@ -75,9 +77,27 @@ EMAILAI: t.Final[dict[str, t.Any]] = {
     },
 }
 
-PRESETS: t.Final[dict[str, dict[str, t.Any]]] = {"runbook": RUNBOOK, "emailai": EMAILAI}
+# Each mailbox is a member, of one organization; a premium stays with the users who share it.
+INBOX_ZERO: t.Final[dict[str, t.Any]] = {
+    **EMAILAI,
+    "accounts": {**RUNBOOK["accounts"], "organization": ""},
+    "premiums": {**EMAILAI["premiums"], "admin": "", "link_in": "user", "organization": ""},
+    "members": {
+        "table": "Member",
+        "id": "id",
+        "user": "",
+        "account": "emailAccountId",
+        "organization": "organizationId",
+        "role": "role",
+        "created_at": "createdAt",
+        "updated_at": "",
+        "fill": {},
+    },
+    "roles": {"type": "", "labels": ["owner", "admin", "member"], "owner": "owner", "default": "member"},
+}
 
-# Known models whose links are of another kind than this version can follow.
-NOT_YET: t.Final[dict[str, str]] = {
-    "inbox_zero": "memberships belong to mailboxes, not to users, and users share a premium",
+PRESETS: t.Final[dict[str, dict[str, t.Any]]] = {
+    "runbook": RUNBOOK,
+    "emailai": EMAILAI,
+    "inbox_zero": INBOX_ZERO,
 }

@@ -19,6 +19,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._tenancy import 
     batches,
     checks,
     giving,
+    joining,
     members,
     move,
     premiums,
@@ -34,7 +35,7 @@ if t.TYPE_CHECKING:
 
     from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import Target
     from ansible_collections.emailai.migration.plugins.module_utils._tenancy.engine import Work
-    from ansible_collections.emailai.migration.plugins.module_utils._tenancy.model import Model
+    from ansible_collections.emailai.migration.plugins.module_utils._tenancy.model import Link, Model
 
 _CHUNK: t.Final = 500
 
@@ -104,7 +105,7 @@ def _take_all(connection: Connection, work: Work) -> list[str]:
 
 def _wrong_links(connection: Connection, request: Request, is_check: bool) -> Found:
     found = Found()
-    for link in request.model.links:
+    for link in request.model.owned:
         keys = members.wrongly_linked(connection, request.model, link)
         found.diagnosis.append(
             f"{len(keys)} rows of {link.table} in an organization their owner is no member of"
@@ -116,6 +117,10 @@ def _wrong_links(connection: Connection, request: Request, is_check: bool) -> Fo
                 stage.note(connection, request.run_id, "relinked", thing, before, after)
                 found.repaired.append(thing)
             connection.commit()
+    if request.model.has_member_accounts and not is_check:
+        # Who left a stranger's organization may have none yet.
+        for task in passes(request.model, request.grace_seconds)[:2]:
+            _take_all(connection, move.swept(task))
     if request.model.sharing:
         _strangers_premiums(connection, request, is_check, found)
     found.would_change = bool(found.rows)
@@ -156,8 +161,9 @@ def _missing_owners(connection: Connection, request: Request, is_check: bool) ->
 def _twins(connection: Connection, request: Request, is_check: bool) -> Found:
     """Keep the organization that the new release made, for that is the one it uses."""
     model = request.model
-    check = next(one for one in checks.of_data(model, request.grace_seconds) if one.name == "twins")
-    number, users = checks.ask(connection, check).get("finding", (0, []))
+    known = checks.of_data(model, request.grace_seconds)
+    check = next((one for one in known if one.name == "twins"), None)
+    number, users = checks.ask(connection, check).get("finding", (0, [])) if check else (0, [])
     found = Found(
         [f"{number} users with two organizations from one sign-up"], users, would_change=bool(users)
     )
@@ -178,13 +184,12 @@ def _no_access(connection: Connection, request: Request, is_check: bool) -> Foun
     model = request.model
     user = members.user_of(connection, model, request.email)
     found = Found(members.access(connection, model, user))
-    due = [move.SweptWork(model, link, 0) for link in (None, *model.links)]
-    owned = {link: members.owned_by(connection, model, link, user) for link in model.links}
+    owned = {link: members.owned_by(connection, model, link, user) for link in model.owned}
     wrong = {
-        link: [key for key in members.wrongly_linked(connection, model, link) if key in owned[link]]
-        for link in model.links
+        link: [key for key in members.wrongly_linked(connection, model, link) if key in keys]
+        for link, keys in owned.items()
     }
-    missing = [members.unlinked_of(connection, model, link, user) for link in model.links]
+    missing = {link: members.unlinked_of(connection, model, link, user) for link in model.owned}
     if not members.is_member(connection, model, user):
         found.rows.append("no organization")
     premium = _premium_due(connection, model, user)
@@ -192,14 +197,14 @@ def _no_access(connection: Connection, request: Request, is_check: bool) -> Foun
     found.rows += [
         f"{link.table} {key} in a stranger's organization" for link, keys in wrong.items() for key in keys
     ]
-    found.rows += [f"without organization: {key}" for keys in missing for key in keys]
+    found.rows += [f"without organization: {key}" for keys in missing.values() for key in keys]
     found.would_change = bool(found.rows)
     if is_check or not found.rows:
         return found
-    due[0].apply(connection, batches.listed([user]))
-    for link, keys, work in zip(model.links, missing, due[1:]):
+    move.SweptWork(model, None, 0).apply(connection, batches.listed([user]))
+    for link, keys in missing.items():
         if keys:
-            work.apply(connection, batches.listed(keys))
+            _linking(model, link).apply(connection, batches.listed(keys))
         members.relink(connection, model, link, wrong[link])
     # One who had no organization was not due before.
     premium = _premium_due(connection, model, user)
@@ -209,6 +214,10 @@ def _no_access(connection: Connection, request: Request, is_check: bool) -> Foun
     found.repaired = found.rows
     found.diagnosis += ["after the repair:", *members.access(connection, model, user)]
     return found
+
+
+def _linking(model: Model, link: Link) -> Work:
+    return move.SweptWork(model, link, 0) if link.organization else joining.Joining(model)
 
 
 def _premium_due(connection: Connection, model: Model, user: str) -> list[str]:

@@ -20,7 +20,13 @@ from ansible_collections.emailai.migration.plugins.module_utils._postgres.statem
     rows,
     value,
 )
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy import before, rights, stage, wanted
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import (
+    before,
+    mailboxes,
+    rights,
+    stage,
+    wanted,
+)
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy.compare import (
     Comparison,
     Found,
@@ -96,18 +102,24 @@ def compared(connection: Connection, model: Model, with_indexes: bool) -> Compar
     faults = map_differences(model, found)
     if faults:
         return Comparison(differences=faults)
-    user_type = found.tables[model.users.table].columns[model.users.id].type
+    subject, key = model.subject
+    subject_type = found.tables[subject].columns[key].type
     quoted = compose(
         "SELECT quote_ident({schema}) || '.' || quote_ident({name})",
         schema=value(model.schema),
         name=value(model.roles.type),
     )
-    role_type = str(row(connection, quoted)[0])
-    premium_type = found.tables[model.premium.table].columns[model.premium.id].type
-    things: list[t.Any] = list(wanted.expanded(model, user_type, role_type, premium_type))
+    role_type = str(row(connection, quoted)[0]) if model.roles.type else "text"
+    premium_type = found.tables[model.premium.table].columns[model.premium.id].type if model.sharing else ""
+    things: list[t.Any] = list(wanted.expanded(model, subject_type, role_type, premium_type))
     if with_indexes:
         things += wanted.indexed(model)
     result = compare(things, found)
+    result.differences += [
+        f"trigger {name} of {model.members.table} fires on DELETE and may refuse what the old release"
+        " deletes: disable it until contract.yml"
+        for name in mailboxes.guards(connection, model)
+    ]
     compare_grants([model.organizations.table, model.members.table], model.accounts.table, found, result)
     return result
 

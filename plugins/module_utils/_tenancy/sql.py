@@ -30,6 +30,11 @@ def team_of(column: Composable) -> Composable:
     return _filled(identity.team_id_sql("{c}"), c=column)
 
 
+def member_of(column: Composable) -> Composable:
+    """The id of our membership, where ``column`` is SQL for the id of the user or account."""
+    return _filled(identity.member_id_sql("{c}"), c=column)
+
+
 def _filled(template: str, **parts: Composable) -> Composable:
     return compose(template, **parts)
 
@@ -41,6 +46,20 @@ def is_ours(column: Composable) -> Composable:
 def home_of(model: Model, owner: Composable) -> Composable:
     """The organization a user's things belong to: f(user) if a member there, else the oldest membership."""
     member = model.members
+    if model.has_member_accounts:
+        return compose(
+            "coalesce((SELECT o.{id} FROM {organizations} o WHERE o.{id} = {ours}),"
+            " (SELECT m.{organization} FROM {members} m JOIN {accounts} b ON b.{account} = m.{subject}"
+            " WHERE b.{owns} = {owner} ORDER BY m.{created}, m.{member} LIMIT 1))",
+            id=model.organizations.id,
+            organizations=model.at(model.organizations.table),
+            ours=organization_of(owner),
+            organization=member.organization,
+            owner=owner,
+            created=member.created_at,
+            member=member.id,
+            **_of_accounts(model),
+        )
     return compose(
         "(SELECT m.{organization} FROM {members} m WHERE m.{user} = {owner}"
         " ORDER BY (m.{organization} = {ours}) DESC, m.{created}, m.{id} LIMIT 1)",
@@ -71,17 +90,66 @@ def is_of_rule(model: Model, owner: Composable, organization: Composable) -> Com
         ours=is_ours(organization),
         members=model.at(model.members.table),
         id=model.members.id,
-        member=_filled(identity.member_id_sql("{c}"), c=owner),
+        member=member_of(owner),
         member_organization=model.members.organization,
     )
 
 
+def _of_accounts(model: Model) -> dict[str, t.Any]:
+    return {
+        "members": model.at(model.members.table),
+        "subject": model.members.subject,
+        "accounts": model.at(model.accounts.table),
+        "account": model.accounts.id,
+        "owns": model.accounts.owner,
+    }
+
+
 def has_membership(model: Model, user: Composable) -> Composable:
+    """Whether a user needs no organization any more.
+
+    Where accounts are members: his own stands, or none of his accounts would go there.
+    """
+    if model.has_member_accounts:
+        return compose(
+            "(EXISTS (SELECT 1 FROM {organizations} o WHERE o.{id} = {ours})"
+            " OR (EXISTS (SELECT 1 FROM {accounts} b WHERE b.{owns} = {user})"
+            " AND NOT EXISTS (SELECT 1 FROM {accounts} b WHERE b.{owns} = {user} AND {is_free})))",
+            organizations=model.at(model.organizations.table),
+            id=model.organizations.id,
+            ours=organization_of(user),
+            user=user,
+            is_free=is_unlinked(model, model.accounts, "b"),
+            **_of_accounts(model),
+        )
     return compose(
         "EXISTS (SELECT 1 FROM {members} m WHERE m.{user} = {id})",
         members=model.at(model.members.table),
         user=model.members.user,
         id=user,
+    )
+
+
+def belongs(model: Model, user: Composable, organization: Composable) -> Composable:
+    """Whether a user, or one of his accounts, is a member of an organization."""
+    if model.has_member_accounts:
+        return compose(
+            "({organization} = {ours} OR EXISTS (SELECT 1 FROM {members} m JOIN {accounts} b"
+            " ON b.{account} = m.{subject}"
+            " WHERE b.{owns} = {user} AND m.{member_organization} = {organization}))",
+            organization=organization,
+            ours=organization_of(user),
+            member_organization=model.members.organization,
+            user=user,
+            **_of_accounts(model),
+        )
+    return compose(
+        "EXISTS (SELECT 1 FROM {members} m WHERE m.{subject} = {user} AND m.{organization} = {one})",
+        members=model.at(model.members.table),
+        subject=model.members.user,
+        user=user,
+        organization=model.members.organization,
+        one=organization,
     )
 
 
@@ -106,19 +174,13 @@ def create(model: Model, placed: Composable, suffix: int = identity.SUFFIX) -> C
     of the ids, so two workers who found the same team wait for each other and never in a circle.
     Ends in the CTE ``joined`` of the memberships made; the caller adds the last SELECT.
     """
-    organization, member = model.organizations, model.members
+    organization = model.organizations
     return compose(
         "person AS MATERIALIZED ({placed}),"
         " made AS (INSERT INTO {organizations} ({organization_columns})"
         "   SELECT p.home, {name}, {slug}, p.since, p.since{organization_fill} FROM {founded} p"
         "   ON CONFLICT DO NOTHING RETURNING {organization_id} AS id),"
-        " standing AS (SELECT id FROM made UNION ALL"
-        "   SELECT o.{organization_id} FROM {organizations} o WHERE o.{organization_id} IN (SELECT"
-        " home FROM person)),"
-        " joined AS (INSERT INTO {members} ({member_columns})"
-        "   SELECT {member_id}, p.id, p.home, p.role{role_type}, p.born, p.born{member_fill}"
-        "     FROM person p JOIN standing s ON s.id = p.home"
-        "   ON CONFLICT DO NOTHING RETURNING {member_user} AS id)",
+        " {joined}",
         placed=placed,
         founded=raw("(SELECT DISTINCT ON (home) * FROM person ORDER BY home)" if model.sharing else "person"),
         organizations=model.at(organization.table),
@@ -136,22 +198,40 @@ def create(model: Model, placed: Composable, suffix: int = identity.SUFFIX) -> C
         slug=raw(identity.slug_sql("p.founder", "p.called", "p.reached", suffix)),
         organization_fill=_fill(organization.fill),
         organization_id=organization.id,
+        # Accounts join in a pass of their own.
+        joined=raw("joined AS (SELECT id FROM made)") if model.has_member_accounts else _joined(model),
+    )
+
+
+def _joined(model: Model) -> Composable:
+    return compose(
+        "standing AS (SELECT id FROM made UNION ALL"
+        "   SELECT o.{organization_id} FROM {organizations} o WHERE o.{organization_id} IN (SELECT"
+        " home FROM person)),"
+        " joined AS ({join} FROM person p JOIN standing s ON s.id = p.home"
+        "   ON CONFLICT DO NOTHING RETURNING {member_user} AS id)",
+        organization_id=model.organizations.id,
+        organizations=model.at(model.organizations.table),
+        join=insert_members(model, raw("p.role")),
+        member_user=model.members.user,
+    )
+
+
+def insert_members(model: Model, role: Composable) -> Composable:
+    """INSERT … SELECT for rows ``p`` with id, home and born; the caller adds FROM."""
+    member = model.members
+    times = [column for column in (member.created_at, member.updated_at) if column]
+    return compose(
+        "INSERT INTO {members} ({columns}) SELECT {id}, p.id, p.home, {role}{role_type}{born}{fill}",
         members=model.at(member.table),
-        member_columns=join(
-            [
-                member.id,
-                member.user,
-                member.organization,
-                member.role,
-                member.created_at,
-                member.updated_at,
-                *member.fill,
-            ]
-        ),
-        member_id=raw(identity.member_id_sql("p.id")),
-        role_type=compose("::{type}", type=(model.schema, model.roles.type)),
-        member_fill=_fill(member.fill),
-        member_user=member.user,
+        columns=join([member.id, member.subject, member.organization, member.role, *times, *member.fill]),
+        id=member_of(raw("p.id")),
+        role=role,
+        role_type=compose("::{type}", type=(model.schema, model.roles.type))
+        if model.roles.type
+        else raw("::text"),
+        born=raw(", p.born" * len(times)),
+        fill=_fill(member.fill),
     )
 
 
@@ -187,6 +267,19 @@ def is_young(model: Model, grace_seconds: float) -> Composable:
         " make_interval(secs => {grace}))",
         born=model.users.created_at,
         grace=value(grace_seconds),
+    )
+
+
+def is_unlinked(model: Model, link: Link, alias: str = "t") -> Composable:
+    """Whether a row of what users own has no organization."""
+    if link.organization:
+        return compose("{alias}.{link} IS NULL", alias=raw(alias), link=link.organization)
+    return compose(
+        "NOT EXISTS (SELECT 1 FROM {members} m WHERE m.{subject} = {alias}.{id})",
+        members=model.at(model.members.table),
+        subject=model.members.subject,
+        alias=raw(alias),
+        id=link.id,
     )
 
 

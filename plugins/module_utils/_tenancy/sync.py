@@ -22,7 +22,12 @@ from ansible_collections.emailai.migration.plugins.module_utils._postgres.statem
     text_of,
     value,
 )
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy import premiums, sql, teams
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import (
+    mailboxes,
+    premiums,
+    sql,
+    teams,
+)
 
 if t.TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -55,6 +60,8 @@ class Trigger:
 def triggers(connection: Connection, model: Model) -> list[Trigger]:
     """What must be there, composed with this connection's spelling of literals."""
     found = [_users(connection, model)]
+    if model.has_member_accounts:
+        found += _accounts(connection, model)
     for number, link in enumerate(model.links):
         found += _links(connection, model, link, number)
     return [*found, _premiums(connection, model)] if model.sharing else found
@@ -169,6 +176,43 @@ def _links(connection: Connection, model: Model, link: Link, number: int) -> lis
     return [
         Trigger(INSERTED, link.table, function, text, inserted),
         Trigger(MOVED, link.table, function, text, moved),
+    ]
+
+
+def _accounts(connection: Connection, model: Model) -> list[Trigger]:
+    """Accounts that are members: a new one joins at the commit, unless its transaction did it itself."""
+    body = compose(
+        """
+        BEGIN
+            IF TG_OP = 'UPDATE' THEN
+                {follow}
+            ELSE
+                {join}
+            END IF;
+            RETURN NULL;
+        END
+        """,
+        follow=mailboxes.follow(model),
+        join=mailboxes.join_at_once(model),
+    )
+    text = text_of(connection, body)
+    table = model.accounts.table
+    parts: dict[str, t.Any] = {"table": model.at(table), "owner": model.accounts.owner}
+    inserted = compose(
+        "CREATE CONSTRAINT TRIGGER {name} AFTER INSERT ON {table} DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW WHEN (NEW.{owner} IS NOT NULL) EXECUTE FUNCTION emailai_migration.sync_accounts()",
+        name=INSERTED,
+        **parts,
+    )
+    moved = compose(
+        "CREATE TRIGGER {name} AFTER UPDATE OF {owner} ON {table} FOR EACH ROW"
+        " WHEN (NEW.{owner} IS DISTINCT FROM OLD.{owner}) EXECUTE FUNCTION emailai_migration.sync_accounts()",
+        name=MOVED,
+        **parts,
+    )
+    return [
+        Trigger(INSERTED, table, "sync_accounts", text, inserted),
+        Trigger(MOVED, table, "sync_accounts", text, moved),
     ]
 
 
@@ -335,6 +379,11 @@ def release(connection: Connection, target: Target, model: Model, patience: ddl.
             ),
         )
         bodies[f"sync_link_{number}"] = text_of(connection, body)
+    if model.has_member_accounts:
+        body = compose(
+            "BEGIN IF TG_OP = 'UPDATE' THEN {leave} END IF; RETURN NULL; END", leave=mailboxes.leave(model)
+        )
+        bodies["sync_accounts"] = text_of(connection, body)
     if model.sharing:
         body = compose("BEGIN {release} RETURN NULL; END", release=premiums.release(model))
         bodies["sync_premiums"] = text_of(connection, body)

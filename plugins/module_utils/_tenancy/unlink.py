@@ -23,6 +23,8 @@ from ansible_collections.emailai.migration.plugins.module_utils._tenancy import 
     abandoned,
     batches,
     giving,
+    joining,
+    mailboxes,
     premiums,
     progress,
     report,
@@ -128,6 +130,7 @@ def unlink(engine: Engine) -> dict[str, t.Any]:
     begun = time.monotonic()
     connection, model, settings = engine.connection, engine.model, engine.settings
     _refuse_cascades(connection, model, settings.keep_organizations)
+    _refuse_guards(connection, model)
     works = _works(connection, model)
     with Heart(engine.target, engine.epoch):
         engine.display.enter("releasing the sync triggers")
@@ -167,7 +170,7 @@ def unlink(engine: Engine) -> dict[str, t.Any]:
     }
 
 
-_Way = t.Union[Unlinking, giving.Taking]
+_Way = t.Union[Unlinking, giving.Taking, joining.Leaving]
 
 
 def _works(connection: Connection, model: Model) -> list[_Way]:
@@ -178,6 +181,8 @@ def _works(connection: Connection, model: Model) -> list[_Way]:
         Unlinking(model, link) for link in model.links if link.organization in tables[link.table].columns
     ]
     organizations = tables.get(model.organizations.table)
+    if model.has_member_accounts and organizations and model.members.table in tables:
+        works.insert(0, joining.Leaving(model))
     if model.sharing and organizations and model.sharing.organization in organizations.columns:
         works.append(giving.Taking(model))
     return works
@@ -197,8 +202,9 @@ def _rest_of(engine: Engine, work: _Way) -> int:
 
 
 def _totals(connection: Connection, model: Model) -> dict[str, int]:
-    tables = {link.name: link.table for link in model.links}
-    tables.setdefault(premiums.NAME, model.premium.table)
+    tables = {link.name: link.table for link in model.owned}
+    if model.sharing:
+        tables[premiums.NAME] = model.premium.table
     found = {name: _count(connection, model, table) for name, table in tables.items()}
     connection.rollback()
     return found
@@ -219,6 +225,19 @@ def _refuse_cascades(connection: Connection, model: Model, keeps: bool) -> None:
             "organizations",
             f"these keys would delete rows with them: {', '.join(bad)}",
             "Keep the organizations (keep_organizations=true), or make these keys RESTRICT",
+        )
+
+
+def _refuse_guards(connection: Connection, model: Model) -> None:
+    """Where a membership is the link, taking it back is a DELETE."""
+    found = mailboxes.guards(connection, model) if model.has_member_accounts else []
+    connection.rollback()
+    if found:
+        raise MigrationError(
+            "unlink",
+            model.members.table,
+            f"triggers fire on DELETE and may refuse it: {', '.join(found)}",
+            f"ALTER TABLE … DISABLE TRIGGER on {model.members.table}, and enable them again afterwards",
         )
 
 
@@ -245,6 +264,8 @@ def _organizations(engine: Engine) -> tuple[int, int]:
 
 def _is_member_of_rule(model: Model) -> Composable:
     member = model.members
+    if model.has_member_accounts:
+        return mailboxes.is_ours(model)
     return sql.is_of_rule(
         model,
         compose("m.{user}", user=member.user),

@@ -69,14 +69,15 @@ class NewKey:
 Wanted = t.Union[Enum, NewTable, NewColumn, NewIndex, NewKey]
 
 
-def expanded(model: Model, user_type: str, role_type: str, premium_type: str = "text") -> list[Wanted]:
+def expanded(model: Model, subject_type: str, role_type: str, premium_type: str) -> list[Wanted]:
     """Everything but the indexes on the link columns, which come after the data.
 
-    The types are SQL as the server spells it: of the users' id, of the roles and of the premiums' id.
+    The types are SQL as the server spells it: of the id of those who are members, of the roles and of
+    the premiums' id.
     """
     organization, member, names = model.organizations, model.members, _names(model)
     wanted: list[Wanted] = [
-        Enum(model.roles.type, model.roles.labels),
+        *([Enum(model.roles.type, model.roles.labels)] if model.roles.type else []),
         NewTable(
             organization.table,
             organization.id,
@@ -97,19 +98,16 @@ def expanded(model: Model, user_type: str, role_type: str, premium_type: str = "
             names["member", "pkey"],
             (
                 Field(member.id, "text"),
-                Field(member.user, user_type),
+                Field(member.subject, subject_type),
                 Field(member.organization, "text"),
                 Field(member.role, role_type, default=model.roles.default),
                 *_times(member.created_at, member.updated_at),
             ),
             tuple(member.fill),
         ),
-        NewIndex(names["member", "pair"], member.table, (member.user, member.organization), True),
-        NewIndex(names["member", "idx"], member.table, (member.organization,), False),
+        *_member_indexes(model, names),
         _key(names["member", "organization"], member.table, member.organization, model),
-        NewKey(
-            names["member", "user"], member.table, member.user, model.users.table, model.users.id, "CASCADE"
-        ),
+        NewKey(names["member", "subject"], member.table, member.subject, *model.subject, "CASCADE"),
     ]
     for link in model.links:
         wanted.append(NewColumn(link.table, Field(link.organization, "text", is_required=False)))
@@ -121,6 +119,21 @@ def indexed(model: Model) -> list[NewIndex]:
     names = _names(model)
     return [
         NewIndex(names[link.name, "idx"], link.table, (link.organization,), False) for link in model.links
+    ]
+
+
+def _member_indexes(model: Model, names: t.Mapping[t.Any, str]) -> list[Wanted]:
+    """An account is a member of one organization, and its user's accounts are looked up for each batch."""
+    member = model.members
+    if model.has_member_accounts:
+        return [
+            NewIndex(names["member", "pair"], member.table, (member.organization, member.account), True),
+            NewIndex(names["member", "sole"], member.table, (member.account,), True),
+            NewIndex(names["accounts", "owner"], model.accounts.table, (model.accounts.owner,), False),
+        ]
+    return [
+        NewIndex(names["member", "pair"], member.table, (member.user, member.organization), True),
+        NewIndex(names["member", "idx"], member.table, (member.organization,), False),
     ]
 
 
@@ -150,9 +163,12 @@ def _shared_premiums(model: Model, names: t.Mapping[t.Any, str]) -> list[Wanted]
 
 
 def _times(*columns: str) -> tuple[Field, ...]:
-    created, updated = columns
+    created, *updated = [column for column in columns if column]
     fits = ("timestamp without time zone", "timestamp with time zone", "timestamp(3) with time zone")
-    return (Field(created, TIME, default="now", fits=fits), Field(updated, TIME, fits=fits))
+    return (
+        Field(created, TIME, default="now", fits=fits),
+        *(Field(column, TIME, fits=fits) for column in updated),
+    )
 
 
 def _key(name: str, table: str, column: str, model: Model) -> NewKey:
@@ -165,11 +181,17 @@ def _names(model: Model) -> dict[t.Any, str]:
         ("organization", "pkey"): object_name(organization.table, (), "pkey"),
         ("organization", "slug"): object_name(organization.table, (organization.slug,), "key"),
         ("member", "pkey"): object_name(member.table, (), "pkey"),
-        ("member", "pair"): object_name(member.table, (member.user, member.organization), "key"),
-        ("member", "idx"): object_name(member.table, (member.organization,), "idx"),
         ("member", "organization"): object_name(member.table, (member.organization,), "fkey"),
-        ("member", "user"): object_name(member.table, (member.user,), "fkey"),
+        ("member", "subject"): object_name(member.table, (member.subject,), "fkey"),
     }
+    if model.has_member_accounts:
+        pair, owner = (member.organization, member.account), (model.accounts.owner,)
+        names["member", "sole"] = object_name(member.table, (member.account,), "key")
+        names["accounts", "owner"] = object_name(model.accounts.table, owner, "idx")
+    else:
+        pair = (member.user, member.organization)
+        names["member", "idx"] = object_name(member.table, (member.organization,), "idx")
+    names["member", "pair"] = object_name(member.table, pair, "key")
     for link in model.links:
         names[link.name, "fkey"] = object_name(link.table, (link.organization,), "fkey")
         names[link.name, "idx"] = object_name(link.table, (link.organization,), "idx")

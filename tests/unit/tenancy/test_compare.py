@@ -21,7 +21,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._tenancy.compare
 )
 
 MODEL = model.load("runbook", None)
-WANTED = wanted.expanded(MODEL, "text", 'public."OrganizationRole"')
+WANTED = wanted.expanded(MODEL, "text", 'public."OrganizationRole"', "")
 
 
 def table(name: str, *columns: str) -> Table:
@@ -52,6 +52,25 @@ def test_nothing_there_means_everything_is_made_in_order() -> None:
 def test_only_a_membership_goes_with_its_user() -> None:
     cascading = [one.name for one in WANTED if isinstance(one, wanted.NewKey) and one.on_delete == "CASCADE"]
     assert cascading == ["OrganizationMember_userId_fkey"]
+
+
+def test_a_membership_goes_with_its_mailbox_where_mailboxes_are_members() -> None:
+    made = wanted.expanded(model.load("inbox_zero", None), "uuid", "text", "")
+    assert not [one for one in made if isinstance(one, (wanted.Enum, wanted.NewColumn))]
+    keys = {one.name: (one.target, one.on_delete) for one in made if isinstance(one, wanted.NewKey)}
+    assert keys == {
+        "Member_emailAccountId_fkey": ("EmailAccount", "CASCADE"),
+        "Member_organizationId_fkey": ("Organization", "RESTRICT"),
+    }
+    member = next(one for one in made if isinstance(one, wanted.NewTable) and one.name == "Member")
+    assert {one.name: one.type for one in member.fields}["emailAccountId"] == "uuid"
+    assert [one.name for one in member.fields] == [
+        "id",
+        "emailAccountId",
+        "organizationId",
+        "role",
+        "createdAt",
+    ]
 
 
 def test_the_links_get_their_indexes_last() -> None:
@@ -96,7 +115,7 @@ def test_a_key_that_does_not_cascade_where_it_must_is_a_contradiction() -> None:
     key = Key("x", "OrganizationMember", ("userId",), "public", "users", ("id",), "r", True)
     member = dataclasses.replace(table("OrganizationMember", "id"), keys=(key,))
     there = found(tables={**OLD, "OrganizationMember": member})
-    assert any("could not delete a user" in one for one in compare(WANTED, there).differences)
+    assert any("could not delete a row of users" in one for one in compare(WANTED, there).differences)
 
 
 def test_a_link_that_may_not_be_empty_is_a_contradiction() -> None:

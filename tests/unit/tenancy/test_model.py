@@ -79,7 +79,7 @@ def test_any_preset_can_be_taken_there_by_its_map() -> None:
     ("preset", "given", "fault"),
     [
         ("runbook", {"owner_in": "users"}, "premiums.owner_in is none of premium, user"),
-        ("runbook", {"link_in": ""}, "premiums.link_in is none of premium, organization"),
+        ("runbook", {"link_in": ""}, "premiums.link_in is none of premium, organization, user"),
         ("runbook", {"owner_in": "user"}, "user and premium do not go together"),
         ("emailai", {"owner_in": "premium"}, "premium and organization do not go together"),
         ("runbook", {"admin": "adminId"}, "premiums.admin is a column of users"),
@@ -104,7 +104,35 @@ def test_a_policy_is_part_of_a_model_that_shares() -> None:
     assert not model.load("runbook", None, "team").has_teams
 
 
-@pytest.mark.parametrize("preset", ["inbox_zero", "other"])
-def test_other_presets_are_refused_with_the_reason(preset: str) -> None:
+def test_mailboxes_may_be_the_members() -> None:
+    found = model.load("inbox_zero", None)
+    assert found.has_member_accounts
+    assert found.subject == ("EmailAccount", "id")
+    assert (found.links, found.sharing) == ((), None)
+    assert [link.name for link in found.owned] == ["accounts"]
+    assert found.old_tables == ("User", "EmailAccount")
+    assert model.load("runbook", None).subject == ("users", "id")
+
+
+@pytest.mark.parametrize(
+    ("preset", "given", "fault"),
+    [
+        ("runbook", {"members": {"account": "boxId"}}, "one of members.user and members.account"),
+        ("inbox_zero", {"members": {"account": ""}}, "one of members.user and members.account"),
+        ("inbox_zero", {"accounts": {"organization": "orgId"}}, "accounts.organization must be empty"),
+        ("runbook", {"accounts": {"organization": ""}}, "accounts.organization is not a name"),
+        ("runbook", {"organizations": {"name": ""}}, "organizations.name is not a name"),
+        ("inbox_zero", {"premiums": {"admin": "premiumAdminId"}}, "premiums stay with their users"),
+        ("inbox_zero", {"premiums": {"used_seats": "seats"}}, "premiums stay with their users"),
+        ("emailai", {"premiums": {"organization": ""}}, "premiums.organization is not a name"),
+    ],
+)
+def test_who_a_member_is_decides_what_has_a_link(preset: str, given: dict[str, t.Any], fault: str) -> None:
+    with pytest.raises(MigrationError) as caught:
+        model.load(preset, given)
+    assert [fault in one for one in caught.value.facts["differences"]] == [True]
+
+
+def test_other_presets_are_refused_with_the_reason() -> None:
     with pytest.raises(MigrationError, match="Cannot use preset"):
-        model.load(preset, None)
+        model.load("other", None)
