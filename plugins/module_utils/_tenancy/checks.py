@@ -173,7 +173,11 @@ def _owners(model: Model) -> Check:
 def _links(model: Model, link: Link, grace_seconds: float) -> Check:
     """Without organization: an owner of an organization makes it failed, no owner a finding."""
     title = {"accounts": "All email accounts linked", "premiums": "All premium subscriptions linked"}
-    owner = compose("t.{owner}", owner=link.owner)
+    path = sql.path(model, link)
+    waits = sql.has_membership(model, compose("u.{id}", id=model.users.id))
+    if link.owner_in:
+        # Linked with the row it hangs on, whose own check tells why that is not.
+        waits = compose("{home} IS NOT NULL", home=sql.home_for(model, link, compose("t.{o}", o=link.owner)))
     return Check(
         link.name,
         title.get(link.name, f"All rows of {link.table} linked"),
@@ -181,19 +185,19 @@ def _links(model: Model, link: Link, grace_seconds: float) -> Check:
         "playbook move.yml again, its sweep links them; rows without owner are acknowledged by name",
         compose(
             """
-            SELECT CASE WHEN t.{owner} IS NULL THEN 'finding'
+            SELECT CASE WHEN {ownerless} THEN 'finding'
                         WHEN {young} AND NOT {has} THEN 'pending' ELSE 'failed' END AS class, t.{id}::text
                         AS id
-              FROM {table} t LEFT JOIN {users} u ON u.{user} = t.{owner}
-             WHERE {unlinked} AND (t.{owner} IS NULL OR u.{user} IS NOT NULL) AND NOT {set_aside}
+              FROM {table} t{joins}
+             WHERE {unlinked} AND (({ownerless}) OR NOT ({orphan})) AND NOT {set_aside}
             """,
-            owner=link.owner,
-            young=sql.is_young(model, grace_seconds),
-            has=sql.has_membership(model, owner),
+            ownerless=path.is_ownerless,
+            orphan=path.is_orphan,
+            joins=path.joins,
+            young=raw("true") if link.owner_in else sql.is_young(model, grace_seconds),
+            has=waits,
             id=link.id,
             table=model.at(link.table),
-            users=model.at(model.users.table),
-            user=model.users.id,
             unlinked=sql.is_unlinked(model, link),
             set_aside=sql.quarantined(link.table, compose("t.{id}", id=link.id)),
         ),
@@ -296,17 +300,15 @@ def _wrong(model: Model, link: Link) -> Check:
         f"rows of {link.table} belong to an organization their owner is no member of",
         "repair.yml --tags wrong_links",
         compose(
-            "SELECT 'failed' AS class, t.{id}::text AS id FROM {table} t"
-            " JOIN {users} u ON u.{user} = t.{owner}"
-            " WHERE t.{link} IS NOT NULL AND NOT {belongs}",
+            "SELECT 'failed' AS class, t.{id}::text AS id FROM {table} t{joins}"
+            " WHERE t.{link} IS NOT NULL AND u.{user} IS NOT NULL AND NOT {belongs}",
             id=link.id,
             table=model.at(link.table),
-            users=model.at(model.users.table),
+            joins=sql.path(model, link).joins,
             user=model.users.id,
-            owner=link.owner,
             link=link.organization,
             belongs=sql.belongs(
-                model, compose("t.{owner}", owner=link.owner), compose("t.{link}", link=link.organization)
+                model, compose("u.{id}", id=model.users.id), compose("t.{link}", link=link.organization)
             ),
         ),
     )
@@ -368,13 +370,13 @@ def _owner_orphans(model: Model) -> list[Composable]:
         compose(
             "SELECT 'failed' AS class, {label} || t.{id}::text AS id FROM {table} t WHERE t.{owner}"
             " IS NOT NULL"
-            " AND NOT EXISTS (SELECT 1 FROM {users} u WHERE u.{user} = t.{owner})",
+            " AND NOT EXISTS (SELECT 1 FROM {owners} u WHERE u.{key} = t.{owner})",
             label=value(f"{link.table} "),
             id=link.id,
             table=model.at(link.table),
             owner=link.owner,
-            users=model.at(model.users.table),
-            user=model.users.id,
+            owners=model.at(model.owner_of(link)[0]),
+            key=model.owner_of(link)[1],
         )
         for link in model.owned
     ]

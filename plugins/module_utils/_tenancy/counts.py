@@ -155,25 +155,25 @@ def _link(
     has_members: bool,
     is_there: bool,
 ) -> LinkCounts:
+    path = sql.path(model, link)
     found = row(
         connection,
         compose(
             "SELECT count(*), count(*) FILTER (WHERE linked),"
-            " count(*) FILTER (WHERE NOT linked AND owner IS NULL),"
-            " count(*) FILTER (WHERE NOT linked AND owner IS NOT NULL AND person IS NULL),"
-            " count(*) FILTER (WHERE NOT linked AND person IS NOT NULL AND young AND NOT has)"
-            " FROM (SELECT {linked} AS linked, t.{owner} AS owner, u.{id} AS person, {young} AS"
-            " young, {has} AS has"
-            " FROM {table} t LEFT JOIN {users} u ON u.{id} = t.{owner}) p",
+            " count(*) FILTER (WHERE NOT linked AND ownerless),"
+            " count(*) FILTER (WHERE NOT linked AND orphan AND NOT ownerless),"
+            " count(*) FILTER (WHERE NOT linked AND NOT ownerless AND NOT orphan AND young AND NOT has)"
+            " FROM (SELECT {linked} AS linked, ({ownerless}) AS ownerless, ({orphan}) AS orphan,"
+            " {young} AS young, {has} AS has FROM {table} t{joins}) p",
             linked=compose("NOT ({unlinked})", unlinked=sql.is_unlinked(model, link))
             if is_there
             else raw("false"),
-            owner=link.owner,
-            id=model.users.id,
+            ownerless=path.is_ownerless,
+            orphan=path.is_orphan,
+            joins=path.joins,
             young=sql.is_young(model, grace_seconds),
             has=_has(model, compose("u.{id}", id=model.users.id), has_members),
             table=model.at(link.table),
-            users=model.at(model.users.table),
         ),
     )
     return LinkCounts(*found)

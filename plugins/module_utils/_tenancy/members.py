@@ -153,14 +153,14 @@ def wrongly_linked(connection: Connection, model: Model, link: Link) -> list[str
     found = rows(
         connection,
         compose(
-            "SELECT t.{id}::text FROM {table} t JOIN {users} u ON u.{user} = t.{owner} WHERE"
-            " t.{link} IS NOT NULL AND NOT {belongs} ORDER BY t.{id} LIMIT {most}",
+            "SELECT t.{id}::text FROM {table} t{joins} WHERE t.{link} IS NOT NULL"
+            " AND u.{user} IS NOT NULL AND NOT {belongs} ORDER BY t.{id} LIMIT {most}",
             id=link.id,
             table=model.at(link.table),
-            owner=link.owner,
+            joins=sql.path(model, link).joins,
             link=link.organization,
             belongs=sql.belongs(
-                model, compose("t.{owner}", owner=link.owner), compose("t.{link}", link=link.organization)
+                model, compose("u.{id}", id=model.users.id), compose("t.{link}", link=link.organization)
             ),
             most=value(_MOST),
             **_parts(model),
@@ -184,26 +184,22 @@ def relink(
         "link": link.organization,
         "keys": values(keys),
     }
-    run(
-        connection,
-        compose(
-            "SELECT 1 FROM {users} u WHERE u.{user} IN (SELECT t.{owner} FROM {table} t WHERE t.{id}"
-            " = ANY({keys}))"
-            " ORDER BY u.{user} FOR KEY SHARE OF u",
-            users=model.at(model.users.table),
-            user=model.users.id,
-            **parts,
-        ),
-    )
     found = rows(
         connection,
         compose(
-            "WITH held AS MATERIALIZED (SELECT t.{id} AS id, t.{link} AS link, {home} AS home FROM {table} t"
-            " WHERE t.{id} = ANY({keys}) ORDER BY t.{id} FOR NO KEY UPDATE OF t SKIP LOCKED)"
+            "WITH owners AS MATERIALIZED (SELECT u.{key} AS id FROM {owners} u WHERE u.{key} IN"
+            " (SELECT t.{owner} FROM {table} t WHERE t.{id} = ANY({keys})) FOR {strength} OF u SKIP LOCKED),"
+            " held AS MATERIALIZED (SELECT t.{id} AS id, t.{link} AS link, {home} AS home"
+            " FROM {table} t JOIN owners ON owners.id = t.{owner} WHERE t.{id} = ANY({keys})"
+            " AND (SELECT count(*) FROM owners) >= 0 FOR NO KEY UPDATE OF t SKIP LOCKED)"
             " UPDATE {table} t SET {link} = held.home FROM held WHERE t.{id} = held.id"
             " AND held.home IS NOT NULL AND held.home IS DISTINCT FROM held.link"
             " RETURNING t.{id}::text, held.link, held.home",
-            home=sql.home_of(model, compose("t.{owner}", owner=link.owner)),
+            home=sql.home_for(model, link, compose("t.{owner}", owner=link.owner)),
+            owners=model.at(model.owner_of(link)[0]),
+            key=model.owner_of(link)[1],
+            # A row that is hung on must not change hands meanwhile; a user has no other hands.
+            strength=raw("SHARE" if link.owner_in else "KEY SHARE"),
             **parts,
         ),
     )
@@ -288,11 +284,12 @@ def _keys(connection: Connection, model: Model, link: Link, user: str, only_unli
     found = rows(
         connection,
         compose(
-            "SELECT t.{id}::text FROM {table} t WHERE t.{owner} = {user} AND ({unlinked} OR NOT {only})"
+            "SELECT t.{id}::text FROM {table} t{joins} WHERE u.{key} = {user} AND ({unlinked} OR NOT {only})"
             " ORDER BY t.{id}",
             id=link.id,
             table=model.at(link.table),
-            owner=link.owner,
+            joins=sql.path(model, link).joins,
+            key=model.users.id,
             user=value(user),
             unlinked=sql.is_unlinked(model, link),
             only=value(only_unlinked),

@@ -15,6 +15,8 @@ from ansible_collections.emailai.migration.plugins.module_utils._tenancy.presets
 Map = t.Dict[str, t.Any]
 
 _RESOURCE_KEYS: t.Final = frozenset({"table", "id", "owner", "organization"})
+# A resource may hang on another row than a user's.
+_PATH_KEY: t.Final = "owner_in"
 _DEPRECATED_KEYS: t.Final = frozenset({"table", "column"})
 # Without one of these the model may still work; the map says so with an empty text.
 _OPTIONAL: t.Final = frozenset(
@@ -44,6 +46,7 @@ class Link:
     """A table whose rows belong to a user and get an organization: accounts, premiums, resources.
 
     ``organization`` is the column of the link; accounts that are members themselves have none.
+    ``owner`` names a user, or where ``owner_in`` is a table a row of that, whose organization is theirs.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Link:
     id: str
     owner: str
     organization: str
+    owner_in: str = ""
 
 
 @dataclass(frozen=True)
@@ -147,6 +151,19 @@ class Model:
         """Of what users own, the tables that get a column."""
         return tuple(link for link in self.owned if link.organization)
 
+    def parent(self, link: Link) -> Link:
+        """What the rows of a link hang on, where that is not a user."""
+        return next(one for one in self.owned if one.table == link.owner_in)
+
+    def children(self, link: Link) -> tuple[Link, ...]:
+        return tuple(one for one in self.owned if one.owner_in == link.table)
+
+    def owner_of(self, link: Link) -> tuple[str, str]:
+        """Table and key that the owner column of a link names."""
+        if link.owner_in:
+            return link.owner_in, self.parent(link).id
+        return self.users.table, self.users.id
+
     @property
     def has_member_accounts(self) -> bool:
         """Whether not users are members, but each of their accounts."""
@@ -218,7 +235,11 @@ def _list_faults(name: str, parts: t.Any, keys: frozenset[str]) -> list[str]:
         return [f"{name} must be a list"]
     faults = []
     for number, part in enumerate(parts, 1):
-        if not isinstance(part, dict) or set(part) != keys:
+        if (
+            not isinstance(part, dict)
+            or set(part) - {_PATH_KEY} != keys
+            or (_PATH_KEY in part and keys != _RESOURCE_KEYS)
+        ):
             faults.append(f"{name} {number} needs exactly {', '.join(sorted(keys))}")
         else:
             faults += [
@@ -243,6 +264,21 @@ def _value_faults(whole: Map) -> list[str]:
     tables += [resource["table"] for resource in whole["resources"]]
     if len(set(tables)) != len(tables):
         faults.append("two parts of the map name the same table")
+    return faults + _path_faults(whole)
+
+
+def _path_faults(whole: Map) -> list[str]:
+    known = [whole["accounts"]["table"]]
+    if whole["premiums"]["link_in"] == "premium":
+        known.append(whole["premiums"]["table"])
+    faults = []
+    for number, resource in enumerate(whole["resources"], 1):
+        if resource.get(_PATH_KEY, known[0]) not in known:
+            faults.append(
+                f"resources {number}: {_PATH_KEY} names neither the accounts nor a part before it that is"
+                f" linked itself ({', '.join(known)}); leave it out where the owner is a user"
+            )
+        known.append(resource["table"])
     return faults
 
 

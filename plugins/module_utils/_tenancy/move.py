@@ -54,11 +54,11 @@ FINAL: t.Final = ("users", "accounts", "premiums", "orphans")
 
 
 class SweptWork(batches.Task):
-    """The same task, with a longer suffix for a user whose slug somebody took by hand."""
+    """The pass over the users, with a longer suffix for a user whose slug somebody took by hand."""
 
     def apply(self, connection: Connection, page: batches.Page, suffix: int = identity.SUFFIX) -> int:
         changed = super().apply(connection, page, suffix)
-        if self.link is None and page.keys:
+        if page.keys:
             taken = taken_slugs(connection, self.model, page.keys)
             if taken:
                 changed += super().apply(connection, batches.listed(taken), identity.LONG_SUFFIX)
@@ -67,8 +67,8 @@ class SweptWork(batches.Task):
 
 def swept(task: Work) -> Work:
     """The pass as the sweep does it."""
-    if isinstance(task, batches.Task):
-        return SweptWork(task.model, task.link, task.grace_seconds)
+    if isinstance(task, batches.Task) and task.link is None:
+        return SweptWork(task.model, None, task.grace_seconds)
     return task
 
 

@@ -19,7 +19,6 @@ from ansible_collections.emailai.migration.plugins.module_utils._tenancy import 
     batches,
     checks,
     giving,
-    joining,
     members,
     move,
     premiums,
@@ -28,14 +27,14 @@ from ansible_collections.emailai.migration.plugins.module_utils._tenancy import 
     stage,
     wanted,
 )
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy.passes import passes
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy.passes import linking, passes
 
 if t.TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
 
     from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import Target
     from ansible_collections.emailai.migration.plugins.module_utils._tenancy.engine import Work
-    from ansible_collections.emailai.migration.plugins.module_utils._tenancy.model import Link, Model
+    from ansible_collections.emailai.migration.plugins.module_utils._tenancy.model import Model
 
 _CHUNK: t.Final = 500
 
@@ -204,7 +203,7 @@ def _no_access(connection: Connection, request: Request, is_check: bool) -> Foun
     move.SweptWork(model, None, 0).apply(connection, batches.listed([user]))
     for link, keys in missing.items():
         if keys:
-            _linking(model, link).apply(connection, batches.listed(keys))
+            linking(model, link, 0).apply(connection, batches.listed(keys))
         members.relink(connection, model, link, wrong[link])
     # One who had no organization was not due before.
     premium = _premium_due(connection, model, user)
@@ -214,10 +213,6 @@ def _no_access(connection: Connection, request: Request, is_check: bool) -> Foun
     found.repaired = found.rows
     found.diagnosis += ["after the repair:", *members.access(connection, model, user)]
     return found
-
-
-def _linking(model: Model, link: Link) -> Work:
-    return move.SweptWork(model, link, 0) if link.organization else joining.Joining(model)
 
 
 def _premium_due(connection: Connection, model: Model, user: str) -> list[str]:

@@ -20,6 +20,14 @@ if t.TYPE_CHECKING:
     from ansible_collections.emailai.migration.plugins.module_utils._tenancy.model import Link, Model
 
 
+class Ownership(t.NamedTuple):
+    """``joins`` follow ``FROM table t``; somebody on the way has no owner, or one that does not exist."""
+
+    joins: Composable
+    is_ownerless: Composable
+    is_orphan: Composable
+
+
 def organization_of(column: Composable) -> Composable:
     """f(user) where ``column`` is SQL for the user's id."""
     return _filled(identity.organization_id_sql("{c}"), c=column)
@@ -71,6 +79,69 @@ def home_of(model: Model, owner: Composable) -> Composable:
         created=member.created_at,
         id=member.id,
     )
+
+
+def link_of(model: Model, link: Link, alias: str) -> Composable:
+    """The organization of a row of what users own."""
+    if link.organization:
+        return compose("{alias}.{link}", alias=raw(alias), link=link.organization)
+    return compose(
+        "(SELECT m.{organization} FROM {members} m WHERE m.{subject} = {alias}.{id})",
+        organization=model.members.organization,
+        members=model.at(model.members.table),
+        subject=model.members.subject,
+        alias=raw(alias),
+        id=link.id,
+    )
+
+
+def home_for(model: Model, link: Link, owner: Composable) -> Composable:
+    """The organization for a row of a link: that of its user, or of the row it hangs on."""
+    if not link.owner_in:
+        return home_of(model, owner)
+    parent = model.parent(link)
+    return compose(
+        "(SELECT {link} FROM {parents} p WHERE p.{id} = {owner})",
+        link=link_of(model, parent, "p"),
+        parents=model.at(parent.table),
+        id=parent.id,
+        owner=owner,
+    )
+
+
+def user_of(model: Model, link: Link, owner: Composable) -> Composable:
+    """The user behind the owner of a row, along the path from row to row."""
+    if not link.owner_in:
+        return owner
+    parent = model.parent(link)
+    above = compose(
+        "(SELECT p.{owner} FROM {parents} p WHERE p.{id} = {key})",
+        owner=parent.owner,
+        parents=model.at(parent.table),
+        id=parent.id,
+        key=owner,
+    )
+    return user_of(model, parent, above)
+
+
+def path(model: Model, link: Link) -> Ownership:
+    """From row ``t`` to user ``u``, each step there or not."""
+    joins, lost, missing = [raw("")], [], []
+    alias, step = "t", link
+    for number in range(len(model.owned) + 1):
+        above = f"p{number}" if step.owner_in else "u"
+        table, key = model.owner_of(step)
+        parts: dict[str, t.Any] = {"a": raw(alias), "owner": step.owner, "b": raw(above), "key": key}
+        joins.append(
+            compose(" LEFT JOIN {table} {b} ON {b}.{key} = {a}.{owner}", table=model.at(table), **parts)
+        )
+        is_here = compose("{a}.{id} IS NOT NULL", a=raw(alias), id=step.id)
+        lost.append(compose("({here} AND {a}.{owner} IS NULL)", here=is_here, **parts))
+        missing.append(compose("({a}.{owner} IS NOT NULL AND {b}.{key} IS NULL)", **parts))
+        if not step.owner_in:
+            break
+        alias, step = above, model.parent(step)
+    return Ownership(join(joins, ""), join(lost, " OR "), join(missing, " OR "))
 
 
 def is_of_rule(model: Model, owner: Composable, organization: Composable) -> Composable:

@@ -23,6 +23,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._postgres.statem
     value,
 )
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy import (
+    following,
     mailboxes,
     premiums,
     sql,
@@ -40,6 +41,7 @@ USERS: t.Final = "emailai_migration_users"
 INSERTED: t.Final = "emailai_migration_inserted"
 MOVED: t.Final = "emailai_migration_moved"
 PREMIUMS: t.Final = "emailai_migration_premiums"
+FOLLOWED: t.Final = "emailai_migration_followed"
 
 # Rows inserted before their user has an organization are remembered by their
 # key in a setting that ends with the transaction. So the sign-up finds them
@@ -64,6 +66,8 @@ def triggers(connection: Connection, model: Model) -> list[Trigger]:
         found += _accounts(connection, model)
     for number, link in enumerate(model.links):
         found += _links(connection, model, link, number)
+        if model.children(link):
+            found.append(_followed(connection, model, link, number))
     return [*found, _premiums(connection, model)] if model.sharing else found
 
 
@@ -112,6 +116,8 @@ def _users(connection: Connection, model: Model) -> Trigger:
 def _late_link(connection: Connection, model: Model, link: Link, number: int) -> Composable:
     """Link the new user's own rows that this transaction inserted before."""
     kind = key_type(connection, model, link)
+    if link.owner_in:
+        return following.catch_up(model, link, kind, number)
     return compose(
         "UPDATE {table} t SET {link} = {home} WHERE t.{id} IN (SELECT (e->>1)::{kind}"
         " FROM jsonb_array_elements(waiting::jsonb) e WHERE e->>0 = {number})"
@@ -147,7 +153,7 @@ def _links(connection: Connection, model: Model, link: Link, number: int) -> lis
         END
         """,
         link=link.organization,
-        home=sql.home_of(model, compose("NEW.{owner}", owner=link.owner)),
+        home=sql.home_for(model, link, compose("NEW.{owner}", owner=link.owner)),
         memory=value(_MEMORY),
         number=value(str(number)),
         id=link.id,
@@ -179,21 +185,58 @@ def _links(connection: Connection, model: Model, link: Link, number: int) -> lis
     ]
 
 
+def _followed(connection: Connection, model: Model, link: Link, number: int) -> Trigger:
+    """What hangs on a row goes where that goes. That it gets a first organization is the pass's work."""
+    body = compose(
+        "BEGIN {follow} RETURN NULL; END",
+        follow=following.follow(
+            model,
+            link,
+            lambda organization: compose("{one} = OLD.{link}", one=organization, link=link.organization),
+            compose("NEW.{link}", link=link.organization),
+        ),
+    )
+    create = compose(
+        "CREATE TRIGGER {name} AFTER UPDATE ON {table} FOR EACH ROW"
+        " WHEN (OLD.{link} IS NOT NULL AND NEW.{link} IS DISTINCT FROM OLD.{link})"
+        " EXECUTE FUNCTION {function}()",
+        name=FOLLOWED,
+        table=model.at(link.table),
+        link=link.organization,
+        function=("emailai_migration", f"sync_follow_{number}"),
+    )
+    return Trigger(FOLLOWED, link.table, f"sync_follow_{number}", text_of(connection, body), create)
+
+
 def _accounts(connection: Connection, model: Model) -> list[Trigger]:
     """Accounts that are members: a new one joins at the commit, unless its transaction did it itself."""
+    late = [
+        _late_link(connection, model, link, number)
+        for number, link in enumerate(model.links)
+        if link.owner_in
+    ]
     body = compose(
         """
+        DECLARE
+            waiting text;
         BEGIN
             IF TG_OP = 'UPDATE' THEN
                 {follow}
+                {take_along}
             ELSE
                 {join}
+                waiting := current_setting('emailai_migration.waiting', true);
+                IF waiting <> '' THEN
+                    {late}
+                END IF;
             END IF;
             RETURN NULL;
         END
         """,
         follow=mailboxes.follow(model),
+        take_along=_take_along(model),
         join=mailboxes.join_at_once(model),
+        late=join(late, "\n") if late else raw("NULL;"),
     )
     text = text_of(connection, body)
     table = model.accounts.table
@@ -214,6 +257,19 @@ def _accounts(connection: Connection, model: Model) -> list[Trigger]:
         Trigger(INSERTED, table, "sync_accounts", text, inserted),
         Trigger(MOVED, table, "sync_accounts", text, moved),
     ]
+
+
+def _take_along(model: Model) -> Composable:
+    """What hangs on account NEW goes with its membership."""
+    return following.follow(
+        model, model.accounts, _was_of_rule(model, model.accounts), sql.link_of(model, model.accounts, "NEW")
+    )
+
+
+def _was_of_rule(model: Model, link: Link) -> following.Choice:
+    """Whether the rule put something there for the user that OLD, a row of ``link``, belonged to."""
+    user = sql.user_of(model, link, compose("OLD.{owner}", owner=link.owner))
+    return lambda organization: sql.is_of_rule(model, user, organization)
 
 
 def _premiums(connection: Connection, model: Model) -> Trigger:
@@ -274,12 +330,13 @@ def state(connection: Connection, model: Model) -> dict[tuple[str, str], str]:
                 "SELECT c.relname, t.tgname, t.tgenabled IN ('O', 'A'), p.prosrc FROM pg_trigger t"
                 " JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
                 " JOIN pg_proc p ON p.oid = t.tgfoid WHERE n.nspname = {schema} AND NOT t.tgisinternal"
-                " AND t.tgname IN ({users}, {inserted}, {moved}, {premiums})",
+                " AND t.tgname IN ({users}, {inserted}, {moved}, {premiums}, {followed})",
                 schema=value(model.schema),
                 users=value(USERS),
                 inserted=value(INSERTED),
                 moved=value(MOVED),
                 premiums=value(PREMIUMS),
+                followed=value(FOLLOWED),
             ),
         )
     }
@@ -367,21 +424,22 @@ def release(connection: Connection, target: Target, model: Model, patience: ddl.
                     IF {is_of_rule} THEN
                         NEW.{link} := NULL;
                     END IF;
+                    {take_along}
                 END IF;
                 RETURN NEW;
             END
             """,
             link=link.organization,
-            is_of_rule=sql.is_of_rule(
-                model,
-                compose("OLD.{owner}", owner=link.owner),
-                compose("NEW.{link}", link=link.organization),
-            ),
+            is_of_rule=_was_of_rule(model, link)(compose("NEW.{link}", link=link.organization)),
+            # What was held when its turn came, while this row is free already.
+            take_along=following.follow(model, link, _was_of_rule(model, link), raw("NULL")),
         )
         bodies[f"sync_link_{number}"] = text_of(connection, body)
     if model.has_member_accounts:
         body = compose(
-            "BEGIN IF TG_OP = 'UPDATE' THEN {leave} END IF; RETURN NULL; END", leave=mailboxes.leave(model)
+            "BEGIN IF TG_OP = 'UPDATE' THEN {leave} {take_along} END IF; RETURN NULL; END",
+            leave=mailboxes.leave(model),
+            take_along=_take_along(model),
         )
         bodies["sync_accounts"] = text_of(connection, body)
     if model.sharing:
@@ -390,7 +448,7 @@ def release(connection: Connection, target: Target, model: Model, patience: ddl.
     standing_functions = {
         trigger.function
         for trigger in triggers(connection, model)
-        if standing[trigger.table, trigger.name] != "absent"
+        if standing[trigger.table, trigger.name] != "absent" and trigger.function in bodies
     }
     connection.rollback()
     for function in sorted(standing_functions):

@@ -77,7 +77,7 @@ class Unlinking:
             "({is_of_rule}) IS TRUE",
             is_of_rule=sql.is_of_rule(
                 self.model,
-                compose("t.{owner}", owner=self.link.owner),
+                sql.user_of(self.model, self.link, compose("t.{owner}", owner=self.link.owner)),
                 compose("t.{link}", link=self.link.organization),
             ),
         )
@@ -177,12 +177,16 @@ def _works(connection: Connection, model: Model) -> list[_Way]:
     """Of the tables that have a link column: a half-expanded schema is taken back as well."""
     tables = catalog.read_tables(connection, model.schema, list(model.tables))
     connection.rollback()
+    # What hangs on a row goes before it: the row's own way back would take it along, uncounted.
+    hanging = [link for link in reversed(model.links) if link.owner_in]
     works: list[_Way] = [
-        Unlinking(model, link) for link in model.links if link.organization in tables[link.table].columns
+        Unlinking(model, link)
+        for link in (*hanging, *(link for link in model.links if not link.owner_in))
+        if link.organization in tables[link.table].columns
     ]
     organizations = tables.get(model.organizations.table)
     if model.has_member_accounts and organizations and model.members.table in tables:
-        works.insert(0, joining.Leaving(model))
+        works.append(joining.Leaving(model))
     if model.sharing and organizations and model.sharing.organization in organizations.columns:
         works.append(giving.Taking(model))
     return works

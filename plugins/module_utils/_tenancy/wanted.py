@@ -112,6 +112,12 @@ def expanded(model: Model, subject_type: str, role_type: str, premium_type: str)
     for link in model.links:
         wanted.append(NewColumn(link.table, Field(link.organization, "text", is_required=False)))
         wanted.append(_key(names[link.name, "fkey"], link.table, link.organization, model))
+    # A row's own row is looked up from above when that changes hands.
+    wanted += [
+        NewIndex(names[link.name, "owner"], link.table, (link.owner,), False)
+        for link in model.links
+        if link.owner_in
+    ]
     return wanted + _shared_premiums(model, names)
 
 
@@ -195,6 +201,8 @@ def _names(model: Model) -> dict[t.Any, str]:
     for link in model.links:
         names[link.name, "fkey"] = object_name(link.table, (link.organization,), "fkey")
         names[link.name, "idx"] = object_name(link.table, (link.organization,), "idx")
+        if link.owner_in:
+            names[link.name, "owner"] = object_name(link.table, (link.owner,), "idx")
     if model.sharing:
         column = (model.sharing.organization,)
         names["sharing", "fkey"] = object_name(organization.table, column, "fkey")

@@ -104,6 +104,24 @@ def test_a_policy_is_part_of_a_model_that_shares() -> None:
     assert not model.load("runbook", None, "team").has_teams
 
 
+def test_a_resource_may_hang_on_an_account_or_on_another_resource() -> None:
+    rule = {
+        "table": "Rule",
+        "id": "id",
+        "owner": "boxId",
+        "owner_in": "EmailAccount",
+        "organization": "orgId",
+    }
+    step = {"table": "Step", "id": "id", "owner": "ruleId", "owner_in": "Rule", "organization": "orgId"}
+    found = model.load("runbook", {"resources": [rule, step]})
+    assert found.parent(found.links[3]).table == "Rule"
+    assert [child.table for child in found.children(found.accounts)] == ["Rule"]
+    assert found.owner_of(found.links[2]) == ("EmailAccount", "id")
+    for wrong in ([step, rule], [dict(rule, owner_in="users")], [dict(rule, owner_in="Rule")]):
+        with pytest.raises(MigrationError, match="owner_in names neither the accounts nor a part before it"):
+            model.load("runbook", {"resources": wrong})
+
+
 def test_mailboxes_may_be_the_members() -> None:
     found = model.load("inbox_zero", None)
     assert found.has_member_accounts
