@@ -139,6 +139,7 @@ class Model:
     premium: Premiums
     sharing: Sharing | None
     owned: tuple[Link, ...]
+    reverse: tuple[str, ...]
     deprecated: tuple[Deprecated, ...]
     digest: str
 
@@ -264,7 +265,7 @@ def _value_faults(whole: Map) -> list[str]:
     tables += [resource["table"] for resource in whole["resources"]]
     if len(set(tables)) != len(tables):
         faults.append("two parts of the map name the same table")
-    return faults + _path_faults(whole)
+    return faults + _path_faults(whole) + _reverse_faults(whole)
 
 
 def _path_faults(whole: Map) -> list[str]:
@@ -280,6 +281,15 @@ def _path_faults(whole: Map) -> list[str]:
             )
         known.append(resource["table"])
     return faults
+
+
+def _reverse_faults(whole: Map) -> list[str]:
+    known = [] if whole["premiums"]["link_in"] == "user" else ["premiums"]
+    if whole["members"]["user"]:
+        known.append("accounts")
+    if isinstance(whole["reverse"], list) and all(part in known for part in whole["reverse"]):
+        return []
+    return [f"reverse lists parts that get an organization here: {', '.join(known) or 'none does'}"]
 
 
 def _name_faults(part: str, whole: Map) -> list[str]:
@@ -363,6 +373,7 @@ def _build(whole: Map, premium_policy: str) -> Model:
         premium=Premiums(**own),
         sharing=sharing,
         owned=tuple(owned),
+        reverse=tuple(whole["reverse"]),
         deprecated=tuple(Deprecated(**one) for one in whole["deprecated"]),
         digest=hashlib.sha256(json.dumps(digested, sort_keys=True).encode()).hexdigest(),
     )

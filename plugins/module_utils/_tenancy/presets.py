@@ -55,6 +55,8 @@ RUNBOOK: t.Final[dict[str, t.Any]] = {
         "default": "MEMBER",
     },
     "resources": [],
+    # Parts whose column of the old release the new one may leave unwritten: the OWNER's, then.
+    "reverse": ["premiums"],
     # Columns that contract drops, as {table, column}. Nothing else is ever dropped.
     "deprecated": [],
 }
@@ -93,6 +95,7 @@ INBOX_ZERO: t.Final[dict[str, t.Any]] = {
         "updated_at": "",
         "fill": {},
     },
+    "reverse": [],
     "roles": {"type": "", "labels": ["owner", "admin", "member"], "owner": "owner", "default": "member"},
 }
 

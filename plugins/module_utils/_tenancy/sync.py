@@ -26,6 +26,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._tenancy import 
     following,
     mailboxes,
     premiums,
+    reverse,
     sql,
     teams,
 )
@@ -42,6 +43,11 @@ INSERTED: t.Final = "emailai_migration_inserted"
 MOVED: t.Final = "emailai_migration_moved"
 PREMIUMS: t.Final = "emailai_migration_premiums"
 FOLLOWED: t.Final = "emailai_migration_followed"
+OWNED: t.Final = "emailai_migration_owned"
+REOWNED: t.Final = "emailai_migration_reowned"
+HANDED: t.Final = "emailai_migration_handed"
+BILLED: t.Final = "emailai_migration_billed"
+REBILLED: t.Final = "emailai_migration_rebilled"
 
 # Rows inserted before their user has an organization are remembered by their
 # key in a setting that ends with the transaction. So the sign-up finds them
@@ -68,7 +74,9 @@ def triggers(connection: Connection, model: Model) -> list[Trigger]:
         found += _links(connection, model, link, number)
         if model.children(link):
             found.append(_followed(connection, model, link, number))
-    return [*found, _premiums(connection, model)] if model.sharing else found
+    if model.sharing:
+        found.append(_premiums(connection, model))
+    return found + _reverse(connection, model)
 
 
 def _users(connection: Connection, model: Model) -> Trigger:
@@ -304,6 +312,87 @@ def _premiums(connection: Connection, model: Model) -> Trigger:
     return Trigger(PREMIUMS, model.users.table, "sync_premiums", text_of(connection, body), create)
 
 
+def _reverse(connection: Connection, model: Model) -> list[Trigger]:
+    """What the new release writes, for the old one."""
+    if not model.reverse:
+        return []
+    links = [link for link in model.links if link.name in model.reverse]
+    found = []
+    for link in links:
+        found += _reversed(connection, model, link)
+    if model.sharing and premiums.NAME in model.reverse:
+        found += _billed(connection, model)
+    member = model.members
+    body = compose(
+        "BEGIN {statements} RETURN NULL; END", statements=join(reverse.hand_over(model, links), "\n")
+    )
+    create = compose(
+        "CREATE CONSTRAINT TRIGGER {name} AFTER UPDATE OF {role} ON {table} DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW WHEN (OLD.{role}::text = {owner} AND NEW.{role}::text <> {owner})"
+        " EXECUTE FUNCTION emailai_migration.sync_handed()",
+        name=HANDED,
+        role=member.role,
+        table=model.at(member.table),
+        owner=value(model.roles.owner),
+    )
+    return [*found, Trigger(HANDED, member.table, "sync_handed", text_of(connection, body), create)]
+
+
+def _reversed(connection: Connection, model: Model, link: Link) -> list[Trigger]:
+    text = text_of(connection, reverse.own(model, link))
+    function = f"sync_owned_{link.name}"
+    parts: dict[str, t.Any] = {
+        "table": model.at(link.table),
+        "owner": link.owner,
+        "link": link.organization,
+        "function": ("emailai_migration", function),
+    }
+    inserted = compose(
+        "CREATE TRIGGER {name} BEFORE INSERT ON {table} FOR EACH ROW"
+        " WHEN (NEW.{link} IS NOT NULL AND NEW.{owner} IS NULL) EXECUTE FUNCTION {function}()",
+        name=OWNED,
+        **parts,
+    )
+    # That a row gets its first organization is our pass, or the new release taking over what is owned.
+    updated = compose(
+        "CREATE TRIGGER {name} BEFORE UPDATE OF {link} ON {table} FOR EACH ROW"
+        " WHEN (NEW.{link} IS NOT NULL AND NEW.{link} IS DISTINCT FROM OLD.{link}"
+        " AND NEW.{owner} IS NOT DISTINCT FROM OLD.{owner}"
+        " AND (NEW.{owner} IS NULL OR OLD.{link} IS NOT NULL)) EXECUTE FUNCTION {function}()",
+        name=REOWNED,
+        **parts,
+    )
+    return [
+        Trigger(OWNED, link.table, function, text, inserted),
+        Trigger(REOWNED, link.table, function, text, updated),
+    ]
+
+
+def _billed(connection: Connection, model: Model) -> list[Trigger]:
+    text = text_of(connection, reverse.bill(model))
+    table = model.organizations.table
+    parts: dict[str, t.Any] = {
+        "table": model.at(table),
+        "gets": premiums.sharing_of(model).organization,
+    }
+    given = compose(
+        "CREATE TRIGGER {name} AFTER INSERT ON {table} FOR EACH ROW WHEN (NEW.{gets} IS NOT NULL)"
+        " EXECUTE FUNCTION emailai_migration.sync_billed()",
+        name=BILLED,
+        **parts,
+    )
+    changed = compose(
+        "CREATE TRIGGER {name} AFTER UPDATE OF {gets} ON {table} FOR EACH ROW"
+        " WHEN (NEW.{gets} IS DISTINCT FROM OLD.{gets}) EXECUTE FUNCTION emailai_migration.sync_billed()",
+        name=REBILLED,
+        **parts,
+    )
+    return [
+        Trigger(BILLED, table, "sync_billed", text, given),
+        Trigger(REBILLED, table, "sync_billed", text, changed),
+    ]
+
+
 def key_type(connection: Connection, model: Model, link: Link) -> str:
     found = rows(
         connection,
@@ -330,13 +419,8 @@ def state(connection: Connection, model: Model) -> dict[tuple[str, str], str]:
                 "SELECT c.relname, t.tgname, t.tgenabled IN ('O', 'A'), p.prosrc FROM pg_trigger t"
                 " JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
                 " JOIN pg_proc p ON p.oid = t.tgfoid WHERE n.nspname = {schema} AND NOT t.tgisinternal"
-                " AND t.tgname IN ({users}, {inserted}, {moved}, {premiums}, {followed})",
+                " AND starts_with(t.tgname, 'emailai_migration_')",
                 schema=value(model.schema),
-                users=value(USERS),
-                inserted=value(INSERTED),
-                moved=value(MOVED),
-                premiums=value(PREMIUMS),
-                followed=value(FOLLOWED),
             ),
         )
     }
