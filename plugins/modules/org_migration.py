@@ -106,8 +106,8 @@ options:
   health_url:
     description:
       - The application's health page, as users reach it. While it answers badly or slowly the work slows
-        down, as it does for replicas that lag, sessions that wait, a backlog of write-ahead log, old
-        snapshots and whatever of these cannot be read.
+        down, as it does for replicas that lag, sessions that wait, a backlog of write-ahead log, an archive
+        command that fails, old snapshots and whatever of these cannot be read.
       - Empty means that only the server is watched.
     type: str
     default: ""

@@ -43,6 +43,8 @@ _MARKS: t.Final[dict[str, tuple[float, float, str]]] = {
     "replica delay": (2, 10, "a replica is {} s behind"),
     "slot backlog": (512, 2048, "a replication slot holds back {} MiB of write-ahead log"),
     "archive backlog": (16, 64, "{} files of write-ahead log wait to be archived"),
+    # One failure is enough: while none succeeds, the disk of the server fills with what we write.
+    "archiver": (0.5, 1, "write-ahead log cannot be archived, failed tries in a row: {}"),
     "write-ahead log": (64, 128, "{} MiB of write-ahead log a second"),
     # Rows that were changed since are kept for it, in every table: what we change grows meanwhile.
     "oldest snapshot": (120, 300, "a transaction has held its snapshot for {} s"),
@@ -83,6 +85,25 @@ SELECT current_setting('archive_mode') <> 'off' AND NOT pg_is_in_recovery(),
        has_function_privilege('pg_catalog.pg_ls_archive_statusdir()', 'EXECUTE')
 """
 _WAITING_FILES: t.Final = "SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready'"
+_ARCHIVER: t.Final = """
+SELECT failed_count, archived_count, (last_failed_time > coalesce(last_archived_time, '-infinity')) IS TRUE
+  FROM pg_stat_archiver
+"""
+
+
+@dataclass
+class Archiver:
+    """How often archiving failed since it last succeeded, as far as was seen; the server has totals."""
+
+    _failed: int = 0
+    _archived: int | None = None
+
+    def tries(self, failed: int, archived: int, fails_now: bool) -> int:
+        """The last try decides: a file that cannot be archived is tried again until it can."""
+        if not fails_now or archived != self._archived or failed < self._failed:
+            # Of the failures before this look, one is certain where the last try was one.
+            self._failed, self._archived = failed - fails_now, archived
+        return max(failed - self._failed, int(fails_now))
 
 
 class Watch:
@@ -91,6 +112,7 @@ class Watch:
     def __init__(self, clock: t.Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._last: tuple[float, float] | None = None
+        self._archiver = Archiver()
 
     def read(self, connection: Connection) -> list[Signal]:
         waiting, lag, delay, slots, position, oldest, vacuums = row(connection, compose(_QUERY))
@@ -99,7 +121,7 @@ class Watch:
             "replica lag": None if lag is None else float(lag) / _MIB,
             "replica delay": None if delay is None else float(delay),
             "slot backlog": float(slots) / _MIB,
-            "archive backlog": self._waiting_files(connection),
+            **self._archive(connection),
             "oldest snapshot": None if oldest is None else float(oldest),
             "autovacuum": vacuums,
         }
@@ -108,12 +130,13 @@ class Watch:
             found["write-ahead log"] = rate
         return [Signal(name, found[name], *_MARKS[name]) for name in found]
 
-    @staticmethod
-    def _waiting_files(connection: Connection) -> float | None:
+    def _archive(self, connection: Connection) -> dict[str, float | None]:
         archives, may_count = row(connection, compose(_ARCHIVE))
         if not archives:
-            return 0
-        return float(row(connection, compose(_WAITING_FILES))[0]) if may_count else None
+            return {"archive backlog": 0, "archiver": 0}
+        files = float(row(connection, compose(_WAITING_FILES))[0]) if may_count else None
+        tries = self._archiver.tries(*row(connection, compose(_ARCHIVER)))
+        return {"archive backlog": files, "archiver": tries}
 
     def _rate(self, position: float) -> float | None:
         """A second; None at the first look, which has nothing to compare with."""

@@ -14,7 +14,8 @@ import pytest
 
 from integration.conftest import Postgres
 from integration.tenancy_world import Database
-from lab.ground import wait_until
+from lab.ground import free_port, wait_until
+from lab.postgres import throw_away
 
 # Slow enough that there is something to read, with batches small enough that the throttle is heard.
 _CONTROL = "INSERT INTO emailai_migration.control (wanted, batch_rows, changed_by) VALUES ('run', 20, 'test')"
@@ -23,7 +24,11 @@ _REASONS = "SELECT DISTINCT reason FROM emailai_migration.progress WHERE coalesc
 
 @pytest.fixture
 def database(postgres: Postgres, tmp_path: Path) -> Database:
-    made = Database(postgres.new_database(), tmp_path)
+    return people(postgres, tmp_path)
+
+
+def people(postgres: Postgres, folder: Path) -> Database:
+    made = Database(postgres.new_database(), folder)
     made.build()
     made.fill(users=1500, accounts=1500, premiums=10)
     assert not made.call("org_schema")["failed"]
@@ -134,3 +139,24 @@ def test_what_a_role_may_not_see_slows_down(postgres: Postgres, database: Databa
     found = reasons_of(database, worker=Database(writer, Path(database.folder)), owner_url=url)
     assert found
     assert found <= {"oldest snapshot cannot be read", "autovacuum cannot be read"}
+
+
+def test_an_archive_that_takes_nothing_is_given_way(tmp_path: Path) -> None:
+    """What cannot be archived stays on the server's disk, and what we write is added to it."""
+    settings = {"archive_mode": "on", "archive_command": "false", "wal_level": "replica"}
+    server = throw_away(free_port(), settings=settings)
+    try:
+        database = people(Postgres(server), tmp_path)
+        server.execute("SELECT pg_switch_wal()")
+        failures = "SELECT failed_count FROM pg_stat_archiver"
+        wait_until(lambda: database.one(failures) > 0, 30, "a file that cannot be archived")
+
+        def mend() -> None:
+            server.execute("ALTER SYSTEM SET archive_command = 'true'")
+            server.execute("SELECT pg_reload_conf()")
+
+        found = reasons_of(database, relieve=mend)
+    finally:
+        server.remove()
+    assert found
+    assert all(reason.startswith("write-ahead log cannot be archived, failed tries") for reason in found)

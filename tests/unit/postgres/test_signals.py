@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the server tells as totals becomes a figure of now."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.emailai.migration.plugins.module_utils._postgres.signals import Archiver
+
+
+def test_old_failures_are_no_trouble() -> None:
+    archiver = Archiver()
+    assert archiver.tries(70, 500, False) == 0
+    assert archiver.tries(70, 501, False) == 0
+
+
+def test_tries_that_fail_are_counted_until_one_succeeds() -> None:
+    archiver = Archiver()
+    # Of those before the first look one is certain.
+    assert [archiver.tries(failed, 500, True) for failed in (70, 71, 73)] == [1, 2, 4]
+    assert archiver.tries(73, 501, False) == 0
+    assert archiver.tries(74, 501, True) == 1
+    # Between two looks one succeeded, and the next failed again.
+    assert archiver.tries(76, 502, True) == 1
+
+
+def test_forgotten_statistics_begin_anew() -> None:
+    archiver = Archiver()
+    archiver.tries(70, 500, True)
+    assert archiver.tries(0, 0, False) == 0
+    assert archiver.tries(2, 0, True) == 2
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.booleans()), max_size=20))
+def test_there_are_failed_tries_exactly_while_the_last_one_failed(looks: list[tuple[int, int, bool]]) -> None:
+    archiver = Archiver()
+    for failed, archived, fails_now in looks:
+        assert (archiver.tries(failed + fails_now, archived, fails_now) > 0) == fails_now
