@@ -107,10 +107,19 @@ options:
     description:
       - The application's health page, as users reach it. While it answers badly or slowly the work slows
         down, as it does for replicas that lag, sessions that wait, a backlog of write-ahead log, an archive
-        command that fails, old snapshots and whatever of these cannot be read.
+        command that fails, free disk space, old snapshots and whatever of these cannot be read.
       - Empty means that only the server is watched.
     type: str
     default: ""
+  disk_free_bytes:
+    description:
+      - Free disk space of the server, where a person has read it. What the database and its write-ahead log
+        have grown by since this call began is taken off, so a later call wants a new figure.
+      - V(0) means that it is read where the server runs on the host that the module runs on. Of a server
+        elsewhere, a managed one above all, free disk space is then not watched.
+      - The work slows down when less than twice C(max_wal_size) is free.
+    type: int
+    default: 0
   work_folder:
     description: Folder of the worker's report and of C(migration.log), on the host the module runs on.
     type: path
@@ -249,6 +258,7 @@ def run(params: dict[str, t.Any], is_check: bool) -> dict[str, t.Any]:
         keep_organizations=params["keep_organizations"],
         workers=params["workers"],
         health_url=params["health_url"],
+        disk_free_bytes=params["disk_free_bytes"],
         cost={name: float(seconds) for name, seconds in params["cost"].items()},
     )
     model = models.load(params["preset"], params["map"], params["premium_policy"])
@@ -275,6 +285,7 @@ def main() -> None:
             keep_organizations={"type": "bool", "default": True},
             workers={"type": "int", "default": 2},
             health_url={"type": "str", "default": ""},
+            disk_free_bytes={"type": "int", "default": 0},
             work_folder={"type": "path", "default": "/var/lib/emailai-migration"},
             wait_seconds={"type": "float", "default": 5},
             follow={"type": "str", "default": ""},

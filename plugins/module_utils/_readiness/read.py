@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-import os
 import typing as t
 
+from ansible_collections.emailai.migration.plugins.module_utils._postgres import disk as space
 from ansible_collections.emailai.migration.plugins.module_utils._readiness.lines import (
     Connections,
     Disk,
@@ -117,44 +117,8 @@ def database_bytes(connection: Connection) -> int:
 
 def disk(connection: Connection, bytes_needed_for: int) -> Disk:
     """Free space where the database lies, if that is on this very host and may be looked at."""
-    folder, why_not = _folder(connection)
-    if why_not:
-        return Disk(None, bytes_needed_for, "pg_settings", why_not)
-    backend = int(_row(connection, "SELECT pg_backend_pid()")[0])
-    if not _runs_here(backend):
-        return Disk(
-            None, bytes_needed_for, "/proc", "the server runs on another host, whose disk cannot be seen"
-        )
-    try:
-        found = os.statvfs(folder)
-    except OSError as exc:
-        return Disk(None, bytes_needed_for, "statvfs", f"{folder} cannot be looked at: {exc.strerror}")
-    return Disk(found.f_bavail * found.f_frsize, bytes_needed_for, f"statvfs of {folder}")
-
-
-def _folder(connection: Connection) -> tuple[str, str]:
-    """The folder of this database's tablespace, or why it cannot be known."""
-    from psycopg2 import errors
-
-    query = (
-        "SELECT coalesce(nullif(pg_tablespace_location(dattablespace), ''),"
-        "                current_setting('data_directory'))"
-        " FROM pg_database WHERE datname = current_database()"
-    )
-    try:
-        return str(_row(connection, query)[0]), ""
-    except errors.InsufficientPrivilege:
-        connection.rollback()
-        return "", "the data directory may not be read: grant pg_read_all_settings, or it is a managed server"
-
-
-def _runs_here(backend_pid: int) -> bool:
-    """The process that serves our session is a process of this host, so no tunnel leads us astray."""
-    try:
-        with open(f"/proc/{backend_pid}/comm", encoding="ascii", errors="replace") as handle:
-            return handle.read().startswith("postgres")
-    except OSError:
-        return False
+    seen = space.look(connection)
+    return Disk(seen.free_bytes, bytes_needed_for, seen.read_by, seen.why_not)
 
 
 def _row(connection: Connection, query: t.Any, values: t.Any = None) -> tuple[t.Any, ...]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
 from ansible_collections.emailai.migration.plugins.module_utils._journal import control, lease
-from ansible_collections.emailai.migration.plugins.module_utils._postgres import ddl, signals
+from ansible_collections.emailai.migration.plugins.module_utils._postgres import ddl, disk, signals
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import connect, session
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.statement import (
     TRANSIENT,
@@ -69,6 +69,7 @@ class Settings:
     keep_organizations: bool = True
     workers: int = 2
     health_url: str = ""
+    disk_free_bytes: int = 0
     cost: t.Mapping[str, float] = field(default_factory=dict)
 
 
@@ -86,6 +87,7 @@ class Engine:
         settings: Settings,
         epoch: int,
         display: progress.Display,
+        room: disk.Room,
     ) -> None:
         self.target = target
         self.maker = maker
@@ -95,6 +97,7 @@ class Engine:
         self.display = display
         self.pace = Pace(settings.batch_rows)
         self._watch = signals.Watch()
+        self.room = room
         self.connection = connect(target, "move")
         self.quarantined = 0
         self._looked = 0.0
@@ -126,7 +129,7 @@ class Engine:
         return _together(parts)
 
     def _lane(self) -> Engine:
-        lane = Engine(self.target, self.maker, self.model, self.settings, self.epoch, self.display)
+        lane = Engine(self.target, self.maker, self.model, self.settings, self.epoch, self.display, self.room)
         lane._stopped = self._stopped
         return lane
 
@@ -291,7 +294,8 @@ class Engine:
         while True:
             application = pulse.read(self.settings.health_url)
             wish = control.read(self.connection)
-            self.pace.heard([*self._watch.read(self.connection), *application])
+            server = [*self._watch.read(self.connection), *self.room.read(self.connection)]
+            self.pace.heard([*server, *application])
             self.fenced_commit()
             self._looked = time.monotonic()
             self.pace.fixed, self.pace.share = wish.batch_rows, wish.pace

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
 from ansible_collections.emailai.migration.plugins.module_utils._journal import lease, tables
 from ansible_collections.emailai.migration.plugins.module_utils._journal import worker as detached
+from ansible_collections.emailai.migration.plugins.module_utils._postgres import disk
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import connect, session
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.statement import (
     cause_of,
@@ -185,9 +186,11 @@ def _until_done(job: Job, epoch: int, display: Display) -> dict[str, t.Any]:
     Bounded, for it may be the work itself that the server does not survive.
     """
     cause = ""
+    # One for all attempts: it knows what was there before the first of them wrote.
+    room = disk.Room(job.settings.disk_free_bytes)
     for loss in range(_LOSSES):
         try:
-            found = _once(job, epoch, display)
+            found = _once(job, epoch, display, room)
             # What was done before a loss is not in the answer of the attempt after it.
             return dict(found, changed=True) if loss else found
         except (MigrationError, driver_error()) as exc:
@@ -220,8 +223,8 @@ def _wait_until_reached(target: Target) -> None:
             time.sleep(0.5)
 
 
-def _once(job: Job, epoch: int, display: Display) -> dict[str, t.Any]:
-    engine = Engine(job.target, job.maker, job.model, job.settings, epoch, display)
+def _once(job: Job, epoch: int, display: Display, room: disk.Room) -> dict[str, t.Any]:
+    engine = Engine(job.target, job.maker, job.model, job.settings, epoch, display, room)
     try:
         if job.state == "unlinked":
             return unlink.unlink(engine)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.emailai.migration.plugins.module_utils._postgres import disk
 from integration.conftest import Postgres
 from integration.tenancy_world import Database
 from lab.ground import free_port, wait_until
@@ -160,3 +161,55 @@ def test_an_archive_that_takes_nothing_is_given_way(tmp_path: Path) -> None:
         server.remove()
     assert found
     assert all(reason.startswith("write-ahead log cannot be archived, failed tries") for reason in found)
+
+
+def test_a_disk_that_fills_is_given_way(postgres: Postgres, database: Database) -> None:
+    """No disk is filled for it: the server is told that its write-ahead log may take more than there is."""
+
+    def set_limit(statement: str) -> None:
+        postgres.server.execute(statement)
+        postgres.server.execute("SELECT pg_reload_conf()")
+        wait_until(lambda: ("TB" in statement) == ("TB" in database.one("SHOW max_wal_size")), 10, "settings")
+
+    set_limit("ALTER SYSTEM SET max_wal_size = '1000TB'")
+    try:
+        found = reasons_of(database, relieve=lambda: set_limit("ALTER SYSTEM RESET max_wal_size"))
+    finally:
+        set_limit("ALTER SYSTEM RESET max_wal_size")
+    assert found
+    assert all(
+        reason.endswith("GiB of disk are free, twice max_wal_size is 2048000.0 GiB") for reason in found
+    )
+
+
+def test_free_space_that_a_person_read_is_less_what_was_written_since(database: Database) -> None:
+    written = 32 * 1024 * 1024
+    room = disk.Room(given=1024**3)
+
+    def left(connection: t.Any) -> float:
+        (signal,) = room.read(connection)
+        assert signal.value
+        # The value is the limit, twice the server's own default of 1 GiB, in percent of what is left.
+        return 100 * 2 * 1024**3 / signal.value
+
+    with contextlib.closing(database.connect()) as connection:
+        assert left(connection) == pytest.approx(1024**3)
+        database.rows("CREATE TABLE heap AS SELECT repeat(md5(n::text), 30) FROM generate_series(1, 40000) n")
+        assert left(connection) < 1024**3 - written
+    found = reasons_of(database, disk_free_bytes=1024**3)
+    assert found
+    assert all(reason.endswith("GiB of disk are free, twice max_wal_size is 2.0 GiB") for reason in found)
+
+
+def test_a_disk_that_may_not_be_looked_at(
+    postgres: Postgres, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Silence of a server on this host slows down; one elsewhere has no disk to look at."""
+    poor = postgres.new_role(f"poor_{database.target.dbname}").for_database(database.target.dbname)
+    with contextlib.closing(Database(poor, Path(database.folder)).connect()) as connection:
+        for room in (disk.Room(), disk.Room(given=2**50)):
+            assert [signal.value for signal in room.read(connection)] == [None]
+    with contextlib.closing(database.connect()) as connection:
+        assert [bool(signal.value) for signal in disk.Room().read(connection)] == [True]
+        monkeypatch.setattr(disk, "_runs_here", lambda _pid: False)
+        assert disk.Room().read(connection) == []

@@ -6,7 +6,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.emailai.migration.plugins.module_utils._postgres import disk
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.signals import Archiver
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy.throttle import LEAST_SHARE, share_of
 
 
 def test_old_failures_are_no_trouble() -> None:
@@ -37,3 +39,11 @@ def test_there_are_failed_tries_exactly_while_the_last_one_failed(looks: list[tu
     archiver = Archiver()
     for failed, archived, fails_now in looks:
         assert (archiver.tries(failed + fails_now, archived, fails_now) > 0) == fails_now
+
+
+def test_the_less_is_free_the_slower() -> None:
+    gib = 1024**3
+    shares = [share_of(disk.signal(free * gib, 2 * gib)) for free in (9, 2, 1, 0, -5)]
+    assert shares == [1.0, 0.5, 0.25, LEAST_SHARE, LEAST_SHARE]
+    assert disk.signal(gib, 2 * gib).sentence == "1.0 GiB of disk are free, twice max_wal_size is 2.0 GiB"
+    assert disk.signal(None, gib).sentence == "free disk space cannot be read"
