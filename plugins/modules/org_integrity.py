@@ -17,7 +17,8 @@ description:
     our organizations have. The checks do not know the policy of the data step, so a shared premium that no
     organization has is a finding of C(premiums).
   - Only reads, and does not fail on what it finds. RV(result) and RV(unacknowledged) say whether to go on.
-  - Can run with a read-only role and on a standby; one that lags makes the result inconclusive.
+  - Can run with a read-only role and on a standby; one that lags or has lost its primary makes
+    the result inconclusive, and what failed there with it.
 extends_documentation_fragment:
   - emailai.migration._connection
   - emailai.migration._model

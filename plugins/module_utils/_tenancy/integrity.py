@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
 from ansible_collections.emailai.migration.plugins.module_utils._postgres import catalog
@@ -37,6 +37,14 @@ LAG_SECONDS: t.Final = 10
 # Users come and go while the application runs; more than this share has not gone by itself.
 _VANISHED_SHARE: t.Final = 0.05
 Known = t.Mapping[str, t.Sequence[str]]
+
+# What was received and replayed are the same, too, where the connection is lost: then nobody knows.
+_STANDBY: t.Final = """
+SELECT pg_is_in_recovery(),
+       EXISTS (SELECT FROM pg_stat_wal_receiver WHERE coalesce(status, 'streaming') = 'streaming'),
+       CASE WHEN pg_last_wal_receive_lsn() IS DISTINCT FROM pg_last_wal_replay_lsn()
+            THEN extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) ELSE 0 END
+"""
 
 
 @dataclass(frozen=True)
@@ -108,9 +116,14 @@ def verdicts(connection: Connection, model: Model, asked: Question, known: Known
         lambda: _cascades(connection, model),
         lambda: _triggers(connection, model, asked.triggers),
         lambda: _counts(connection, model, asked),
-        lambda: _moment(connection),
     ]
-    return [_answered(connection, question) for question in questions]
+    found = [_answered(connection, question) for question in questions]
+    behind = _behind(connection)
+    if behind:
+        # What was wrong some time ago may be whole by now, and the other way round.
+        found = [replace(one, result="inconclusive") if one.result == "failed" else one for one in found]
+        return [*found, _moment(behind, "ask the primary, or wait")]
+    return [*found, _answered(connection, lambda: _horizon(connection))]
 
 
 def data_verdict(connection: Connection, check: checks.Check, known: Known) -> Verdict:
@@ -235,23 +248,31 @@ def _counts(connection: Connection, model: Model, asked: Question) -> Verdict:
     )
 
 
-def _moment(connection: Connection) -> Verdict:
-    """A standby that lags, or a write that was open when the last sweep ended, makes every answer of now
-    doubtful."""
+def _behind(connection: Connection) -> str:
+    """Why a standby cannot tell what is true now; empty on a primary and where it is close behind."""
+    try:
+        is_standby, receives, lag = row(connection, compose(_STANDBY))
+    except driver_error() as exc:
+        connection.rollback()
+        return f"how far this standby is behind cannot be read: {cause_of(exc)}"
+    if not is_standby:
+        return ""
+    if not receives:
+        return "this standby receives nothing from its primary: it is an unknown time behind"
+    if lag is None or lag > LAG_SECONDS:
+        return f"this standby is {'an unknown time' if lag is None else f'{lag:.0f} s'} behind"
+    return ""
+
+
+def _moment(cause: str = "", repair: str = "") -> Verdict:
     title = "The answer holds for this moment"
-    is_standby, lag = row(
-        connection,
-        compose(
-            "SELECT pg_is_in_recovery(), CASE WHEN pg_is_in_recovery()"
-            " AND pg_last_wal_receive_lsn() IS DISTINCT FROM pg_last_wal_replay_lsn()"
-            " THEN extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) ELSE 0 END"
-        ),
-    )
-    if is_standby and (lag is None or lag > LAG_SECONDS):
-        cause = f"this standby is {'an unknown time' if lag is None else f'{lag:.0f} s'} behind"
-        return Verdict("moment", title, "inconclusive", cause=cause, repair="ask the primary, or wait")
+    return Verdict("moment", title, "inconclusive" if cause else "ok", cause=cause, repair=repair)
+
+
+def _horizon(connection: Connection) -> Verdict:
+    """A write that was open when the last sweep ended makes every answer of now doubtful."""
     if row(connection, compose("SELECT to_regclass('emailai_migration.progress') IS NULL"))[0]:
-        return Verdict("moment", title, "ok")
+        return _moment()
     found = rows(
         connection,
         compose(
@@ -261,6 +282,7 @@ def _moment(connection: Connection) -> Verdict:
         ),
     )
     if found:
-        cause = "a transaction older than the last batch is still open"
-        return Verdict("moment", title, "inconclusive", cause=cause, repair="wait for it, then sweep again")
-    return Verdict("moment", title, "ok")
+        return _moment(
+            "a transaction older than the last batch is still open", "wait for it, then sweep again"
+        )
+    return _moment()
