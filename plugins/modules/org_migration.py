@@ -136,6 +136,12 @@ options:
     description:
       - Seconds for a thousand rows of C(users), C(accounts), C(premiums) and resources, as RV(cost) of a
         rehearsal. Check mode predicts the time by it, and RV(predicted) says what the real run expected.
+      - Check mode reads a few pages all over each table, about twenty and for less than a second. How many
+        of their rows have something to do, how long reading takes, and how much the pages differ decide how
+        wide the interval is. Without a figure here it is very wide, and the table says so.
+      - C(users read), C(users share) and so on are optional. They are the seconds for reading a thousand
+        rows, by which the two machines are compared, and the part of the rows that had something to do.
+      - Predicted is the time of the batches. What the throttle rests and the building of indexes come on top.
     type: dict
     default: {}
 seealso:
@@ -203,7 +209,8 @@ unlinked:
   returned: when unlinked
   type: dict
 cost:
-  description: Seconds for a thousand rows, as measured.
+  description: Seconds for a thousand rows by part, as measured, with the seconds for reading as many (C(users
+    read)) and the part of them that had something to do (C(users share)).
   returned: when moved
   type: dict
 predicted:

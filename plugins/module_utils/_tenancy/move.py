@@ -24,6 +24,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._tenancy import 
     batches,
     checks,
     counts,
+    estimate,
     giving,
     identity,
     integrity,
@@ -32,6 +33,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._tenancy import 
     premiums,
     progress,
     report,
+    sample,
     schema,
     sql,
     stage,
@@ -94,6 +96,9 @@ def move(engine: Engine) -> dict[str, t.Any]:
     shared = _list_shared(engine)
     before = counts.read(engine.connection, engine.model, engine.settings.grace_seconds)
     engine.connection.rollback()
+    with session(engine.target, "sample", autocommit=True) as reader:
+        settings = engine.settings
+        read = sample.read(reader, engine.model, before, settings.grace_seconds, settings.batch_rows)
     stage.begin(engine.connection, stage.DATA)
     try:
         with Heart(engine.target, engine.epoch):
@@ -105,6 +110,7 @@ def move(engine: Engine) -> dict[str, t.Any]:
             _clear(engine, found)
         predicted = report.expected(before, engine.settings.cost)
         done = _conclude(engine, begun, installed, positions, found, indexes)
+        done["cost"] = _costs(positions, read)
         return dict(done, **shared, **({} if predicted is None else {"predicted": round(predicted, 3)}))
     except MigrationError as exc:
         _note_failure(engine, str(exc), exc.facts.get("kind"))
@@ -375,15 +381,17 @@ def _conclude(
         "indexes": indexes,
         "quarantined": engine.quarantined,
         "seconds": round(seconds, 3),
-        "cost": {
-            name: cost for name, cost in ((n, _cost(p)) for n, p in positions.items()) if cost is not None
-        },
     }
 
 
-def _cost(position: progress.Position) -> float | None:
-    """Seconds for a thousand rows, as this run measured them."""
-    return round(1000 * position.seconds / position.done, 6) if position.done else None
+def _costs(
+    positions: t.Mapping[str, progress.Position], read: t.Mapping[str, estimate.Sample]
+) -> dict[str, float]:
+    """As this run measured them, for the prediction of another."""
+    found: dict[str, float] = {}
+    for name, one in positions.items():
+        found.update(estimate.as_costs(name, read.get(name), one.done, one.changed, one.seconds))
+    return found
 
 
 def is_settled(connection: Connection, model: Model, grace_seconds: float) -> bool:

@@ -20,6 +20,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._tenancy import 
     move,
     premiums,
     report,
+    sample,
     schema,
     unlink,
     worker,
@@ -48,7 +49,8 @@ def preview(job: worker.Job) -> dict[str, t.Any]:
         shared = premiums.shared(connection, job.model) if job.model.sharing else []
         told = premiums.lines(job.model, shared, _SHOWN) if shared else []
         waiting_for = blockers.now(connection, job.model)
-        table, (low, high) = report.dry_run(found, job.settings.cost, told, blockers.lines(waiting_for))
+        read = sample.read(connection, job.model, found, job.settings.grace_seconds, job.settings.batch_rows)
+        table, (low, high) = report.dry_run(found, job.settings.cost, told, blockers.lines(waiting_for), read)
         return {
             "changed": _would_change(connection, job, found),
             "finished": True,

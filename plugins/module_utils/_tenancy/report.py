@@ -6,15 +6,11 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import estimate
+
 if t.TYPE_CHECKING:
     from ansible_collections.emailai.migration.plugins.module_utils._tenancy.counts import Counts, LinkCounts
     from ansible_collections.emailai.migration.plugins.module_utils._tenancy.judge import Verdict
-
-# Seconds for a thousand rows when nothing was measured yet: a fast machine
-# without load, and a slow one that is throttled all the time.
-UNMEASURED: t.Final = (0.02, 2.0)
-# A rehearsal runs on another machine without load.
-_MEASURED_SPREAD: t.Final = (0.5, 4.0)
 
 _LABELS: t.Final = {"accounts": "Email accounts", "premiums": "Premium subscriptions"}
 
@@ -52,12 +48,6 @@ def summary(counts: Counts, verdicts: t.Sequence[Verdict], seconds: float) -> st
     return "\n".join([*lines, f"Migration {words} in {duration(seconds)}"])
 
 
-def interval(rows: int, cost: float | None) -> tuple[float, float]:
-    """Seconds, from and to, for so many rows."""
-    low, high = UNMEASURED if cost is None else (cost * _MEASURED_SPREAD[0], cost * _MEASURED_SPREAD[1])
-    return rows * low / 1000, rows * high / 1000
-
-
 def expected(counts: Counts, costs: t.Mapping[str, float]) -> float | None:
     """Seconds, if each row takes what it took in the rehearsal; None unless all of it was measured."""
     rows = {"users": counts.users.total, **{name: link.total for name, link in counts.links.items()}}
@@ -76,13 +66,17 @@ def dry_run(
     costs: t.Mapping[str, float],
     shared: t.Sequence[str] = (),
     blockers: t.Sequence[str] = (),
+    samples: t.Mapping[str, estimate.Sample] | None = None,
 ) -> tuple[str, tuple[float, float]]:
     """The plan as a table of three phases (one more per resource), and the whole time as an interval.
 
-    ``shared`` are lines about premiums that several users have, ``blockers`` about sessions.
+    ``shared`` are lines about premiums that several users have, ``blockers`` about sessions; ``samples`` are
+    pages that were read, by phase.
     """
     users = counts.users
-    total = interval(users.total, costs.get("users"))
+    read = samples or {}
+    slower = estimate.slowness(costs, read)
+    total = estimate.interval(users.total, estimate.cost_of(costs, "users"), read.get("users"), slower)
     lines = [
         "=== Organizations: dry run ===",
         "",
@@ -95,7 +89,7 @@ def dry_run(
         f"  - Estimated time: {span(total)}",
     ]
     for number, (name, link) in enumerate(counts.links.items(), 2):
-        time = interval(link.total, costs.get(name))
+        time = estimate.interval(link.total, estimate.cost_of(costs, name), read.get(name), slower)
         total = (total[0] + time[0], total[1] + time[1])
         lines += [
             "",
@@ -107,11 +101,22 @@ def dry_run(
         lines += ["", "Premiums that several users share", *(f"  - {line}" for line in shared)]
     if blockers:
         lines += ["", "In the way now", *(f"  - {line}" for line in blockers)]
-    lines += ["", f"Total estimated time: {span(total)}"]
-    if not costs:
-        lines.append("(not measured yet on this data; a rehearsal narrows it)")
+    lines += ["", f"Total estimated time: {span(total)}", f"({_found(costs, read)})"]
     lines += ["", "DRY RUN COMPLETE: nothing was changed"]
     return "\n".join(lines), total
+
+
+def _found(costs: t.Mapping[str, float], samples: t.Mapping[str, estimate.Sample]) -> str:
+    """How the time was found."""
+    if not costs:
+        return "not measured yet on this data; a rehearsal narrows it"
+    used = [sample for name, sample in samples.items() if name in costs and sample.is_enough]
+    if not used:
+        return "from what the rehearsal took for as many rows; too few pages could be read here"
+    rows, pages = sum(sample.rows for sample in used), sum(len(sample.pages) for sample in used)
+    words = f"from {rows:,} rows in {pages} pages read here, and what such rows took in the rehearsal"
+    slower = estimate.slowness(costs, samples)
+    return words if slower is None else f"{words}; reading takes {slower:.1f} times as long here"
 
 
 def _phase(name: str, link: LinkCounts) -> list[str]:

@@ -328,14 +328,15 @@ def people(model: Model, condition: Composable, ending: Composable | None = None
     )
 
 
-def is_young(model: Model, grace_seconds: float) -> Composable:
+def is_young(model: Model, grace_seconds: float, alias: str = "u") -> Composable:
     """Whether user ``u`` may still be in the middle of a sign-up of two transactions.
 
     A time in the far future is a wrong clock, not youth.
     """
     return compose(
-        "(u.{born} > now() - make_interval(secs => {grace}) AND u.{born} < now() +"
+        "({u}.{born} > now() - make_interval(secs => {grace}) AND {u}.{born} < now() +"
         " make_interval(secs => {grace}))",
+        u=raw(alias),
         born=model.users.created_at,
         grace=value(grace_seconds),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy import report
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import estimate, report
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy.counts import (
     Counts,
     LinkCounts,
@@ -50,6 +50,18 @@ def test_a_measured_cost_narrows_the_time() -> None:
     text, (low, high) = report.dry_run(COUNTS, {"users": 1.0, "accounts": 1.0, "premiums": 1.0})
     assert low < (1250 + 3420 + 450) / 1000 < high
     assert "not measured" not in text
+
+
+def test_the_plan_says_how_the_time_was_found() -> None:
+    pages = estimate.Sample((estimate.Page(100, 100, 0.001),) * 4)
+    costs = {"users": 1.0, "accounts": 1.0, "premiums": 1.0, "users read": 0.005}
+    read = {"users": pages, "accounts": pages, "premiums": estimate.Sample(pages.pages[:1])}
+    told = "from 800 rows in 8 pages read here, and what such rows took in the rehearsal"
+    assert f"({told}; reading takes 2.0 times as long here)" in report.dry_run(COUNTS, costs, samples=read)[0]
+    del costs["users read"]
+    assert f"({told})" in report.dry_run(COUNTS, costs, samples=read)[0]
+    assert "too few pages could be read here" in report.dry_run(COUNTS, costs)[0]
+    assert "not measured yet" in report.dry_run(COUNTS, {}, samples=read)[0]
 
 
 def test_what_was_measured_in_part_predicts_nothing() -> None:
