@@ -22,7 +22,12 @@ from ansible_collections.emailai.migration.plugins.module_utils._postgres.statem
     sqlstate,
     value,
 )
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy import batches, premiums, sql
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import (
+    batches,
+    joining,
+    premiums,
+    sql,
+)
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy.estimate import ENOUGH, Page, Sample
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy.passes import Pass, passes
 
@@ -115,6 +120,8 @@ class _Reader:
 
 def _due(model: Model, task: Pass, tables: t.Mapping[str, catalog.Table]) -> Composable:
     """Whether row ``t`` has something to do, before expand as after it."""
+    if isinstance(task, joining.Joining):
+        return _due_row(model, model.accounts, tables)
     if not isinstance(task, batches.Task):
         return _due_premium(model, tables)
     return _due_row(model, task.link, tables) if task.link else _due_user(model, task, tables)
@@ -127,12 +134,18 @@ def _due_user(model: Model, task: batches.Task, tables: t.Mapping[str, catalog.T
 
 
 def _due_row(model: Model, link: Link, tables: t.Mapping[str, catalog.Table]) -> Composable:
-    has_column = link.organization in tables[link.table].columns
+    is_there = (
+        link.organization in tables[link.table].columns
+        if link.organization
+        else model.members.table in tables
+    )
+    table, key = model.owner_of(link)
     return compose(
-        "{linkable} AND EXISTS (SELECT 1 FROM {users} u WHERE u.{user} = t.{owner})",
-        linkable=sql.linkable(link) if has_column else compose("t.{owner} IS NOT NULL", owner=link.owner),
-        users=model.at(model.users.table),
-        user=model.users.id,
+        "t.{owner} IS NOT NULL AND {unlinked}"
+        " AND EXISTS (SELECT 1 FROM {owners} u WHERE u.{key} = t.{owner})",
+        unlinked=sql.is_unlinked(model, link) if is_there else raw("true"),
+        owners=model.at(table),
+        key=key,
         owner=link.owner,
     )
 
