@@ -46,6 +46,15 @@ _FLOOR = (
     """UPDATE "EmailAccount" SET "organizationId" = 'o' || "userId" """,
     """UPDATE "Premium" SET "organizationId" = 'o' || "userId" """,
 )
+# The same while users come: of those who came after the first statement, none has an organization.
+_AT_ONCE = (
+    _FLOOR[0],
+    _FLOOR[1] + """ WHERE EXISTS (SELECT 1 FROM "Organization" o WHERE o.id = 'o' || users.id)""",
+    *(
+        f"""{update} WHERE EXISTS (SELECT 1 FROM "Organization" o WHERE o.id = 'o' || "userId")"""
+        for update in _FLOOR[2:]
+    ),
+)
 _LOOP = (
     """INSERT INTO "Organization" (id, name, slug, "createdAt", "updatedAt")
        VALUES ('o' || %(id)s, 'x', 'o-' || %(id)s, now(), now())""",
@@ -228,7 +237,7 @@ def one_transaction(people: People, rate: float, figures: Figures) -> None:
         with connected(target) as connection, connection.cursor() as cursor:
             cursor.execute("SET application_name = 'emailai.migration control'")
             connection.autocommit = False
-            for statement in _FLOOR:
+            for statement in _AT_ONCE:
                 cursor.execute(statement)
             connection.commit()
         # Those who wait are counted when they are through.

@@ -2,8 +2,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The statements of the pass: pages of keys, and what is done with a page.
 
-Lock order of every statement: users, then organizations, then the rows that
-get a link. Rows that somebody holds are skipped, so a batch waits for nobody.
+Whoever creates holds users first, then organizations; whoever links holds
+organizations, then the rows that get a link, of which no key leads to their
+user by that. What somebody holds is skipped, so a batch waits for nobody.
+
+Each step looks the rows of the step before up by their place or their key,
+one by one: whatever the planner believes of tables that were empty a moment
+ago, a batch costs what its rows cost.
 """
 
 from __future__ import annotations
@@ -142,41 +147,33 @@ class Task:
         )
 
     def _link(self, link: Link, page: Page) -> Composable:
-        # (SELECT count(*) FROM homes) is evaluated before the first row is
-        # locked: that is what makes the order of locks certain.
+        # (SELECT count(*) FROM homes) is evaluated before the first row is locked: that is what makes
+        # the order of locks certain. A row that changes meanwhile has another place: the sweep's.
         model = self.model
         return compose(
             """
             WITH page AS MATERIALIZED (
-                SELECT t.{id} AS id, t.{owner} AS owner FROM {table} t WHERE {range} AND {linkable}
-            ), owners AS MATERIALIZED (
-                SELECT u.{user} AS id FROM {users} u WHERE u.{user} IN (SELECT owner FROM page)
-                   FOR KEY SHARE OF u SKIP LOCKED
-            ), wanted AS MATERIALIZED (
-                SELECT owners.id AS owner, {home} AS home FROM owners
+                SELECT t.ctid AS place, t.{owner} AS owner, {home} AS home
+                  FROM {table} t WHERE {range} AND {linkable}
             ), homes AS MATERIALIZED (
-                SELECT o.{organization} AS id FROM {organizations} o
-                 WHERE o.{organization} IN (SELECT home FROM wanted) FOR KEY SHARE OF o SKIP LOCKED
+                SELECT page.place, page.owner, o.{organization} AS id
+                  FROM page JOIN {organizations} o ON o.{organization} = page.home
+                   FOR KEY SHARE OF o SKIP LOCKED
             ), held AS MATERIALIZED (
-                SELECT t.{id} AS id, t.{owner} AS owner, wanted.home
-                  FROM {table} t JOIN wanted ON wanted.owner = t.{owner} JOIN homes ON homes.id = wanted.home
+                SELECT t.ctid AS place, homes.id AS home
+                  FROM homes JOIN {table} t ON t.ctid = homes.place AND t.{owner} = homes.owner
                  WHERE {range} AND {linkable} AND (SELECT count(*) FROM homes) >= 0
                    FOR NO KEY UPDATE OF t SKIP LOCKED
             ), linked AS (
-                UPDATE {table} t SET {link} = held.home FROM held
-                 WHERE {range} AND t.{id} = held.id AND t.{owner} = held.owner AND (t.{link} IS NULL) IS TRUE
-                RETURNING 1
+                UPDATE {table} t SET {link} = held.home FROM held WHERE t.ctid = held.place RETURNING 1
             )
             SELECT count(*) FROM linked
             """,
-            id=link.id,
             owner=link.owner,
             table=model.at(link.table),
             range=page.condition(compose("t.{id}", id=link.id)),
             linkable=sql.linkable_in_range(link),
-            user=model.users.id,
-            users=model.at(model.users.table),
-            home=sql.home_of(model, raw("owners.id")),
+            home=sql.home_of(model, compose("t.{owner}", owner=link.owner)),
             organization=model.organizations.id,
             organizations=model.at(model.organizations.table),
             link=link.organization,

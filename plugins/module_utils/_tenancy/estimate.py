@@ -61,6 +61,10 @@ class Sample:
         return min(page.seconds / page.rows for page in self.pages)
 
 
+# As a share is written down; of a smaller one, time by share would say nothing.
+_LEAST_SHARE: t.Final = 1e-6
+
+
 @dataclass(frozen=True)
 class Cost:
     """What a rehearsal took, for a row: the whole, reading alone, and the part of the rows it wrote."""
@@ -71,7 +75,7 @@ class Cost:
 
     def writing(self, share_here: float) -> float:
         """Seconds for writing a row. Where the share is not told it is ours, for a rehearsal is on a copy."""
-        share = min(1.0, self.share or share_here or 1.0)
+        share = max(_LEAST_SHARE, min(1.0, self.share or share_here or 1.0))
         return max(0.0, self.seconds - (self.read_seconds or 0.0)) / share
 
 

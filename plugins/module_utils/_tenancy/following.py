@@ -30,36 +30,32 @@ class Following(batches.Task):
     def _link(self, link: Link, page: batches.Page) -> Composable:
         """Organizations are held first, then the rows hung on, then the rows: nobody is waited for."""
         parent = self.model.parent(link)
-        key = compose("t.{id}", id=link.id)
         return compose(
             """
-            WITH page AS MATERIALIZED (
-                SELECT t.{owner} AS owner FROM {table} t WHERE {range} AND {linkable}
-            ), wanted AS MATERIALIZED (
-                SELECT p.{parent_id} AS id, {home} AS home FROM {parents} p
-                 WHERE p.{parent_id} IN (SELECT owner FROM page)
+            WITH wanted AS MATERIALIZED (
+                SELECT t.ctid AS place, t.{owner} AS owner, {home} AS home
+                  FROM {table} t JOIN {parents} p ON p.{parent_id} = t.{owner} WHERE {range} AND {linkable}
             ), homes AS MATERIALIZED (
-                SELECT o.{organization} AS id FROM {organizations} o
-                 WHERE o.{organization} IN (SELECT home FROM wanted) FOR KEY SHARE OF o SKIP LOCKED
+                SELECT wanted.place, wanted.owner, o.{organization} AS id
+                  FROM wanted JOIN {organizations} o ON o.{organization} = wanted.home
+                   FOR KEY SHARE OF o SKIP LOCKED
             ), parents AS MATERIALIZED (
-                SELECT p.{parent_id} AS id, {home} AS home FROM {parents} p
-                 WHERE p.{parent_id} IN (SELECT id FROM wanted) AND (SELECT count(*) FROM homes) >= 0
-                   FOR SHARE OF p SKIP LOCKED
+                SELECT homes.place, homes.owner, homes.id
+                  FROM homes JOIN {parents} p ON p.{parent_id} = homes.owner AND {home} = homes.id
+                 WHERE (SELECT count(*) FROM homes) >= 0 FOR SHARE OF p SKIP LOCKED
             ), held AS MATERIALIZED (
-                SELECT t.{id} AS id, t.{owner} AS owner, parents.home
-                  FROM {table} t JOIN parents ON parents.id = t.{owner} JOIN homes ON homes.id = parents.home
-                 WHERE {range} AND {linkable} FOR NO KEY UPDATE OF t SKIP LOCKED
+                SELECT t.ctid AS place, parents.id AS home
+                  FROM parents JOIN {table} t ON t.ctid = parents.place AND t.{owner} = parents.owner
+                 WHERE {range} AND {linkable} AND (SELECT count(*) FROM parents) >= 0
+                   FOR NO KEY UPDATE OF t SKIP LOCKED
             ), linked AS (
-                UPDATE {table} t SET {link} = held.home FROM held
-                 WHERE {range} AND t.{id} = held.id AND t.{owner} = held.owner AND (t.{link} IS NULL) IS TRUE
-                RETURNING 1
+                UPDATE {table} t SET {link} = held.home FROM held WHERE t.ctid = held.place RETURNING 1
             )
             SELECT count(*) FROM linked
             """,
-            id=link.id,
             owner=link.owner,
             table=self.model.at(link.table),
-            range=page.condition(key),
+            range=page.condition(compose("t.{id}", id=link.id)),
             linkable=sql.linkable_in_range(link),
             parents=self.model.at(parent.table),
             parent_id=parent.id,

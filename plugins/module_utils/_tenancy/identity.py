@@ -98,7 +98,9 @@ def is_ours_sql(identifier: str) -> str:
 
 def slug_sql(user: str, name: str, email: str, suffix: int = SUFFIX) -> str:
     readable = f"coalesce(nullif(btrim({name}), ''), split_part({email}, '@', 1), '')"
-    plain = f"translate({readable}, '{_MARKED}', '{_PLAIN}')"
+    # Letters with a mark take more than one byte; to look for them costs more than all the rest.
+    marked = f"translate({readable}, '{_MARKED}', '{_PLAIN}')"
+    plain = f"CASE WHEN octet_length({readable}) = length({readable}) THEN {readable} ELSE {marked} END"
     words = f"""btrim(lower(regexp_replace({plain}, '[^a-zA-Z0-9]+', '-', 'g') COLLATE "C"), '-')"""
     stem = f"coalesce(nullif(btrim(left({words}, {SLUG_SIZE - suffix - 1}), '-'), ''), 'organization')"
     return f"({stem} || '-' || substr(md5(({user})::text), 1, {suffix}))"

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.statement import (
     compose,
-    raw,
     row,
     rows,
     value,
@@ -47,34 +46,30 @@ class Joining:
         return batches.next_page(connection, self.model.at(self.table), self.key, last, size, until)
 
     def apply(self, connection: Connection, page: batches.Page) -> int:
-        """The same order of locks as where accounts get a column: users, organizations, then the rows."""
+        """The same order of locks as where accounts get a column: organizations, then the rows."""
         parts = mailboxes.parts_of(self.model)
         found = row(
             connection,
             compose(
                 """
                 WITH page AS MATERIALIZED (
-                    SELECT t.{owner} AS owner FROM {accounts} t WHERE {range} AND {is_due}
-                ), owners AS MATERIALIZED (
-                    SELECT u.{user} AS id FROM {users} u WHERE u.{user} IN (SELECT owner FROM page)
-                       FOR KEY SHARE OF u SKIP LOCKED
-                ), wanted AS MATERIALIZED (
-                    SELECT owners.id AS owner, {home} AS home FROM owners
+                    SELECT t.ctid AS place, t.{owner} AS owner, {home} AS home
+                      FROM {accounts} t WHERE {range} AND {is_due}
                 ), homes AS MATERIALIZED (
-                    SELECT o.{organization} AS id, o.{born} AS born FROM {organizations} o
-                     WHERE o.{organization} IN (SELECT home FROM wanted) FOR KEY SHARE OF o SKIP LOCKED
+                    SELECT page.place, page.owner, o.{organization} AS id, o.{born} AS born
+                      FROM page JOIN {organizations} o ON o.{organization} = page.home
+                       FOR KEY SHARE OF o SKIP LOCKED
                 ), held AS MATERIALIZED (
-                    SELECT t.{account} AS id, wanted.home, homes.born
-                      FROM {accounts} t JOIN wanted ON wanted.owner = t.{owner}
-                      JOIN homes ON homes.id = wanted.home
+                    SELECT t.{account} AS id, homes.id AS home, homes.born
+                      FROM homes JOIN {accounts} t ON t.ctid = homes.place AND t.{owner} = homes.owner
                      WHERE {range} AND {is_due} AND (SELECT count(*) FROM homes) >= 0
                        FOR NO KEY UPDATE OF t SKIP LOCKED
                 ), joined AS ({join} FROM held p ON CONFLICT DO NOTHING RETURNING 1)
                 SELECT count(*) FROM joined
                 """,
                 range=page.condition(self._key()),
-                is_due=self._is_due(),
-                home=sql.organization_of(raw("owners.id")),
+                is_due=mailboxes.is_due_in_range(self.model),
+                home=sql.organization_of(compose("t.{owner}", **parts)),
                 join=mailboxes.join(self.model),
                 **parts,
             ),

@@ -62,6 +62,15 @@ def has_any(model: Model, user: Composable) -> Composable:
     return compose("EXISTS (SELECT 1 FROM {accounts} b WHERE b.{owner} = {one})", one=user, **parts_of(model))
 
 
+def is_due_in_range(model: Model) -> Composable:
+    """Whether account ``t`` has a user and is a member nowhere; see sql.linkable_in_range for its form."""
+    return compose(
+        "t.{owner} IS NOT NULL AND CASE WHEN (SELECT m.{member} FROM {members} m"
+        " WHERE m.{subject} = t.{account} LIMIT 1) IS NULL THEN true END",
+        **parts_of(model),
+    )
+
+
 def is_ours(model: Model) -> Composable:
     """Whether the rule made membership ``m``."""
     return compose(
