@@ -124,12 +124,27 @@ def extend(cursor: Cursor, name: str, epoch: int, seconds: float = EXPIRY_SECOND
         (seconds, name, epoch),
     )
     if cursor.rowcount != 1:
-        raise FencedError(
-            "go on with",
-            name,
-            "another process has taken the lease over",
-            "Look at status.yml for who works now",
-        )
+        raise _fenced(name)
+
+
+def hold(cursor: Cursor, name: str, epoch: int) -> None:
+    """The fence without the heartbeat, so that several sessions of one owner do not wait for each other.
+
+    Whoever takes over waits for those that hold it, and they find out with their next batch.
+    """
+    cursor.execute(
+        "SELECT 1 FROM emailai_migration.lease"
+        " WHERE database = emailai_migration.here() AND name = %s AND epoch = %s FOR SHARE",
+        (name, epoch),
+    )
+    if cursor.rowcount != 1:
+        raise _fenced(name)
+
+
+def _fenced(name: str) -> FencedError:
+    return FencedError(
+        "go on with", name, "another process has taken the lease over", "Look at status.yml for who works now"
+    )
 
 
 def fence_others(connection: Connection, name: str) -> int:

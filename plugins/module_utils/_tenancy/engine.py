@@ -216,7 +216,12 @@ class Engine:
         return work.apply(self.connection, page)
 
     def _save(self, name: str, position: progress.Position, total: int) -> None:
-        self.fence()
+        if not position.is_finished:
+            # The server's death may take the last batches, each with its cursor: they are done again. The
+            # end is waited for, and a later commit of anybody's keeps what it has seen.
+            run(self.connection, compose("SET LOCAL synchronous_commit = off"))
+        with self.connection.cursor() as cursor:
+            lease.hold(cursor, LEASE, self.epoch)
         progress.save(
             self.connection, self.settings.run_id, name, position, total, self.epoch, self.pace.reason
         )
