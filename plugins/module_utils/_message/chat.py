@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.emailai.migration.plugins.module_utils._message import http
+from ansible_collections.emailai.migration.plugins.module_utils import _http
 
 if t.TYPE_CHECKING:
     from ansible_collections.emailai.migration.plugins.module_utils._message.letter import Letter
@@ -19,7 +19,9 @@ def payload(letter: Letter) -> dict[str, str]:
 
 
 def send(letter: Letter, url: str, validate_certs: bool = True) -> dict[str, t.Any]:
-    http.request(f"message '{letter.name}' to the chat", url, payload(letter), validate_certs=validate_certs)
+    thing = f"message '{letter.name}' to the chat"
+    manner = _http.Manner("send", thing, "message", validate_certs=validate_certs)
+    _http.request(manner, url, payload(letter))
     return {}
 
 

@@ -8,8 +8,7 @@ import typing as t
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
-from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
-from ansible_collections.emailai.migration.plugins.module_utils._message import http
+from ansible_collections.emailai.migration.plugins.module_utils import _http
 
 if t.TYPE_CHECKING:
     from ansible_collections.emailai.migration.plugins.module_utils._message.letter import Letter
@@ -48,25 +47,23 @@ def publish(letter: Letter, step: str, run_id: str, incident_id: str, page: Page
     An update without an open incident opens one: people who look at the page
     must find the news either way.
     """
-    thing = f"message '{letter.name}' to the status page"
+    manner = _http.Manner(
+        "send",
+        f"message '{letter.name}' to the status page",
+        "message",
+        validate_certs=page.validate_certs,
+    )
     address = f"{page.url.rstrip('/')}/pages/{quote(page.page, safe='')}/incidents"
     method = "POST"
     if incident_id:
         address, method = f"{address}/{quote(incident_id, safe='')}", "PATCH"
-    answer = http.request(
-        thing,
+    answer = _http.request(
+        manner,
         address,
         document(letter, step if incident_id or step != "updated" else "opened", run_id, page.notifies),
         method=method,
         headers={"Authorization": f"OAuth {page.key}"},
-        validate_certs=page.validate_certs,
     )
     if not isinstance(answer, dict) or not answer.get("id"):
-        raise MigrationError(
-            "send",
-            thing,
-            "the answer names no incident",
-            "Look at the status page before trying again",
-            kind="message",
-        )
+        raise manner.error("the answer names no incident", "Look at the status page before trying again")
     return {"incident_id": str(answer["id"])}
