@@ -12,6 +12,9 @@ from ansible_collections.emailai.migration.plugins.module_utils._gate.tally impo
 Position = t.Dict[str, t.Any]
 Slots = t.Dict[t.Tuple[int, str], Tally]
 
+# Whose figures they are where a source tells no server from another.
+WHOLE: t.Final = "*"
+
 
 @dataclass(frozen=True)
 class Event:
@@ -51,6 +54,8 @@ class Reading:
     kind: str
     measures: tuple[str, ...] = ()
     lag_seconds: float = 0.0
+    # The provider whose requests its errors are held against, where it counts none itself.
+    requests_of: str = ""
     error: str = ""
     slots: Slots = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
@@ -67,6 +72,7 @@ class Reading:
             "kind": self.kind,
             "measures": list(self.measures),
             "lag_seconds": self.lag_seconds,
+            "requests_of": self.requests_of,
             "error": self.error,
             "slots": [[slot, server, tally.packed()] for (slot, server), tally in self.slots.items()],
             "events": [[event.trigger, event.text, event.server, event.count] for event in self.events],
@@ -83,6 +89,7 @@ def reading_from(packed: t.Mapping[str, t.Any]) -> Reading:
         kind=packed["kind"],
         measures=tuple(packed["measures"]),
         lag_seconds=float(packed["lag_seconds"]),
+        requests_of=packed["requests_of"],
         error=packed["error"],
         slots={(int(slot), server): unpacked(tally) for slot, server, tally in slots},
         events=[Event(*event) for event in packed["events"]],

@@ -55,7 +55,8 @@ def observe(world: World, seconds: float, plan: Plan, question: verdict.Question
     while watch.elapsed < seconds + watch.record.lag_seconds:
         watch.look()
         watch.say(f"baseline {_minutes(watch.elapsed)} of {_minutes(seconds)}")
-        world.sleep(min(plan.poll_seconds, max(0.0, seconds - watch.elapsed)))
+        left = seconds + watch.record.lag_seconds - watch.elapsed
+        world.sleep(min(plan.poll_seconds, max(0.0, left)))
     watch.look()
     return baseline(watch.record, question, watch.elapsed)
 
@@ -169,9 +170,9 @@ def figures(record: Record, question: verdict.Question) -> dict[str, t.Any]:
         }
         if not source.measures:
             continue
-        for server in watched:
+        for server in () if source.is_whole else watched:
             members.setdefault(server, {})[source.name] = source.total((server,)).figures()
-        for server in question.others:
+        for server in () if source.is_whole else question.others:
             others.setdefault(server, {})[source.name] = source.total((server,)).figures()
         for slot, tally in source.over(watched):
             windows.append({"provider": source.name, "window": slot + 1, **tally.figures()})

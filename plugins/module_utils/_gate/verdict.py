@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from ansible_collections.emailai.migration.plugins.module_utils._gate import happenings, statistics
 from ansible_collections.emailai.migration.plugins.module_utils._gate.limits import Limits
 from ansible_collections.emailai.migration.plugins.module_utils._gate.policy import Finding
+from ansible_collections.emailai.migration.plugins.module_utils._gate.reading import WHOLE
 from ansible_collections.emailai.migration.plugins.module_utils._gate.record import (
     NOBODY,
     Record,
@@ -17,6 +18,8 @@ from ansible_collections.emailai.migration.plugins.module_utils._gate.record imp
     joined,
 )
 from ansible_collections.emailai.migration.plugins.module_utils._gate.tally import Tally
+
+_UNNAMED: t.Final = (*NOBODY, WHOLE)
 
 
 @dataclass(frozen=True)
@@ -31,13 +34,15 @@ class Question:
     baseline: t.Mapping[str, t.Any] = field(default_factory=dict)
 
     def watched(self, source: Source) -> tuple[str, ...]:
+        if source.is_whole:
+            return (WHOLE,)
         return self.members or tuple(server for server in source.servers() if server not in self.others)
 
     def scopes(self, source: Source) -> list[tuple[str, tuple[str, ...]]]:
         """Each server alone, so that none hides behind the others, and all together."""
         watched = self.watched(source)
         alone: list[tuple[str, tuple[str, ...]]] = [
-            (server, (server,)) for server in watched if server not in NOBODY
+            (server, (server,)) for server in watched if server not in _UNNAMED
         ]
         return [*alone, ("", watched)] if len(watched) != 1 or not alone else alone
 
@@ -211,7 +216,7 @@ def _unknown(record: Record, question: Question) -> list[Finding]:
     passing = [
         f"{source.name} cannot be read: {source.error}" for source in record.sources.values() if source.error
     ]
-    for source in record.measuring("errors"):
+    for source in (source for source in record.sources.values() if source.measures):
         passing += _too_few(source, question)
     lasting = [] if record.measuring("errors") or passing else ["no provider measures errors"]
     if question.limits.p95_ms:
@@ -225,11 +230,15 @@ def _too_few(source: Source, question: Question) -> t.Iterator[str]:
     watched = question.watched(source)
     count = source.total(watched).requests
     if count < question.minimum_requests:
-        yield f"{source.name} saw {count} of the {question.minimum_requests} requests that a judgement needs"
+        others = ", ".join(source.servers()) if not count and not source.is_whole else ""
+        yield (
+            f"{source.name} saw {count} of the {question.minimum_requests} requests that a judgement needs"
+            + (f"; the servers it tells of are {others}" if others else "")
+        )
         return
     for server in watched:
         alone = source.total((server,)).requests
-        if server not in NOBODY and alone < min(question.limits.window_requests, question.minimum_requests):
+        if server not in _UNNAMED and alone < min(question.limits.window_requests, question.minimum_requests):
             yield f"{source.name} saw only {alone} requests to {server}"
 
 
@@ -258,6 +267,8 @@ def _exceeds(bound: float) -> t.Callable[[Tally], bool]:
 
 
 def _who(scope: str, servers: t.Sequence[str]) -> str:
+    if tuple(servers) == (WHOLE,):
+        return "the service"
     return scope or f"all {len(servers)} servers together"
 
 

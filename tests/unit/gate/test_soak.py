@@ -192,6 +192,18 @@ def test_a_baseline_has_the_figures_of_all_servers() -> None:
     assert found["readiness"][0]["state"] == "met"
 
 
+def test_a_baseline_waits_for_late_figures_without_asking_all_the_time() -> None:
+    looks = []
+
+    def serve(since: float, until: float) -> list[Reading]:
+        looks.append(until)
+        assert len(looks) < 50
+        return [Reading("monitor", "prometheus", ("errors", "p95"), lag_seconds=30)]
+
+    soak.observe(World(serve), 60, soak.Plan(60), Question())
+    assert looks[-1] >= 90
+
+
 def test_a_baseline_of_a_broken_service_is_still_one() -> None:
     found = soak.observe(World(steady(600, app_1=0.5)), 60, soak.Plan(60), Question())
     assert found["baseline"]["error_percent"] > 40

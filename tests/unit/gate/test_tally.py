@@ -47,6 +47,28 @@ def test_a_duration_keeps_three_digits(milliseconds: float) -> None:
     assert milliseconds >= 1000 or tally.p95 == round(milliseconds)
 
 
+told = st.lists(st.tuples(st.integers(1, 10_000), st.integers(0, 5), st.integers(0, 999)), min_size=1)
+
+
+@given(told)
+def test_of_several_percentiles_that_were_told_the_mean_by_requests_is_taken(
+    windows: list[tuple[int, int, int]],
+) -> None:
+    tally = Tally()
+    for requests_told, errors, p95 in windows:
+        tally.take(requests_told, min(errors, requests_told), p95)
+    assert tally.requests == sum(number for number, _errors, _p95 in windows)
+    assert tally.p95 is not None
+    assert min(p95 for *_rest, p95 in windows) <= tally.p95 <= max(p95 for *_rest, p95 in windows)
+    assert unpacked(json.loads(json.dumps(tally.packed()))) == tally
+
+
+def test_a_percentile_of_no_requests_is_none() -> None:
+    tally = Tally()
+    tally.take(0, 0, 40.0)
+    assert tally.p95 is None
+
+
 def test_p95_of_twenty_is_the_nineteenth() -> None:
     assert tally_of([(False, number) for number in range(1, 21)]).p95 == 19
 

@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.emailai.migration.plugins.module_utils._gate import happenings, verdict
 from ansible_collections.emailai.migration.plugins.module_utils._gate.limits import Limits, limits_from
 from ansible_collections.emailai.migration.plugins.module_utils._gate.policy import Finding
-from ansible_collections.emailai.migration.plugins.module_utils._gate.reading import Event, Reading
+from ansible_collections.emailai.migration.plugins.module_utils._gate.reading import WHOLE, Event, Reading
 from ansible_collections.emailai.migration.plugins.module_utils._gate.record import Record
 from ansible_collections.emailai.migration.plugins.module_utils._gate.tally import Tally
 from ansible_collections.emailai.migration.plugins.module_utils._gate.verdict import Question
@@ -345,3 +345,76 @@ def test_the_verifier_is_heard_by_check_and_database() -> None:
     ]
     one = happenings.integrity([{"checks": [check("links", "failed", "b")]}])
     assert one[0].reason == "links failed in the database: 1 rows are wrong (b)"
+
+
+# Sources that count by themselves
+
+
+def counted(slot: int, name: str, counts: Counts, server: str = WHOLE, **options: t.Any) -> Reading:
+    """A window as a monitoring service tells it."""
+    result = Reading(name, "prometheus", **{"measures": ("errors", "p95"), **options})
+    requests, errors, p95 = counts
+    result.tally(slot, server).take(requests, errors, p95)
+    return result
+
+
+def record_from(*readings: Reading) -> Record:
+    record = Record()
+    for number, each in enumerate(readings):
+        record.take([each], float(number))
+    return record
+
+
+def test_a_source_that_knows_no_servers_is_judged_as_the_service() -> None:
+    good = record_from(*[counted(slot, "monitor", (200, 0, 90)) for slot in range(3)])
+    assert verdict.final(good, question()) == []
+    bad = record_from(counted(0, "monitor", (100, 30, 90)))
+    (finding,) = verdict.urgent(bad, question())
+    assert (finding.trigger, finding.server) == ("error_rate_over_5", "")
+    assert finding.reason.startswith("the service failed 30 of 100 requests")
+
+
+def test_servers_by_other_names_than_the_balancers_are_named() -> None:
+    record = record_from(counted(0, "monitor", (200, 0, 90), "10.0.0.1:80"))
+    reasons = [finding.reason for finding in verdict.final(record, question())]
+    assert reasons == [
+        "monitor saw 0 of the 100 requests that a judgement needs; the servers it tells of are 10.0.0.1:80"
+    ]
+
+
+def test_response_times_alone_need_a_minimum_of_requests_too() -> None:
+    few = record_from(counted(0, "monitor", (10, 0, 90), measures=("p95",)))
+    few.take([reading(0, app_1=(500, 0, 90))], 1.0)
+    reasons = [finding.reason for finding in verdict.final(few, question())]
+    assert reasons == ["monitor saw 10 of the 100 requests that a judgement needs"]
+
+
+def borrowed(requests: int, errors: int, **options: t.Any) -> Record:
+    lent = reading(0, name="haproxy", measures=("errors",), app_1=(requests, 0, 90), app_2=(requests, 0, 90))
+    own = counted(0, "sentry", (0, errors, 0), measures=("errors",), requests_of="haproxy", **options)
+    record = Record()
+    # The provider that lends may be named after the one that borrows.
+    record.take([own, lent], 60.0)
+    return record
+
+
+@pytest.mark.parametrize(
+    ("errors", "expected"),
+    [
+        (0, set()),
+        (1, set()),
+        (60, {"error_rate_over_5", "error_rate_2_to_5"}),
+        (10**6, {"error_rate_over_5", "error_rate_2_to_5"}),
+    ],
+)
+def test_errors_without_requests_are_held_against_those_of_another(errors: int, expected: set[str]) -> None:
+    record = borrowed(200, errors)
+    assert triggers(verdict.final(record, question(limits=Limits(p95_ms=0)))) == expected
+    assert record.sources["sentry"].total((WHOLE,)).requests == 400
+
+
+def test_errors_of_a_time_without_requests_prove_nothing() -> None:
+    record = borrowed(0, 50)
+    found = verdict.final(record, question(limits=Limits(p95_ms=0)))
+    assert triggers(found) == {"inconclusive"}
+    assert any(f.reason.startswith("sentry saw 0 of the 100 requests") for f in found)
