@@ -183,6 +183,7 @@ def _question(params: Result) -> Question:
         raise MigrationError("watch", "the service", "no provider is named", "Set providers", kind="gate")
     for description in params["providers"]:
         provider.make(description)
+    provider.refuse_strangers(params["providers"])
     return Question(
         limits=limits.limits_from(params["limits"]),
         members=tuple(params["members"]),

@@ -41,9 +41,15 @@ options:
           - V(access_log) reads errors and response times from a log with one line a request.
           - V(error_log) looks for fatal errors and lost database connections in an application's log.
           - V(postgres) reads connections and queries, and proves with its own connection that there is one.
+          - V(sentry) reads failed requests and response times from Sentry, or errors alone.
+          - V(datadog) reads requests, errors and response times by metric queries of Datadog.
+          - V(prometheus) reads them by queries of Prometheus.
+          - V(http_json) reads them from numbers in any JSON.
+          - The last four are asked once for each window, as soon as it is closed and
+            O(providers[].lag_seconds) have passed.
         type: str
         required: true
-        choices: [haproxy, access_log, error_log, postgres]
+        choices: [haproxy, access_log, error_log, postgres, sentry, datadog, prometheus, http_json]
       name:
         description: A name of its own. Not set means its kind.
         type: str
@@ -51,9 +57,10 @@ options:
         description: The host of the inventory on which it is read. Not set means the host of the task.
         type: str
       lag_seconds:
-        description: How late its figures are. The watch lasts longer by the longest lag of all.
+        description:
+          - How late its figures are. The watch lasts longer by the longest lag of all.
+          - Not set means 90 for V(sentry), 60 for V(datadog), 30 for V(prometheus) and 0 for any other.
         type: float
-        default: 0
       socket:
         description: The statistics socket of HAProxy, a path or C(host:port). For V(haproxy).
         type: str
@@ -78,7 +85,9 @@ options:
         description:
           - Under which name the log has what is needed, where it differs from
             C(at=ts), C(server=server), C(status=status), C(ms=ms), C(method=method), C(path=path).
-          - For V(access_log).
+            For V(access_log).
+          - How the balancer names a server that O(providers[].server_label) names otherwise. For V(sentry),
+            V(datadog) and V(prometheus).
         type: dict
         default: {}
       time:
@@ -90,10 +99,11 @@ options:
         choices: [epoch_ms, epoch, iso]
         default: epoch_ms
       duration:
-        description: The unit of the response time in the log. For V(access_log).
+        description:
+          - The unit of the response time. Not set means V(ms) for V(access_log).
+          - Must be set with O(providers[].p95).
         type: str
         choices: [ms, s]
-        default: ms
       counted:
         description:
           - Requests to count apart. Not set means failed logins at C(/api/login) and failed webhooks at
@@ -118,7 +128,92 @@ options:
             type: int
             default: 599
       server:
-        description: Whose log it is. For V(error_log).
+        description: Whose log it is, for V(error_log); whose figures they are, for V(http_json).
+        type: str
+      url:
+        description:
+          - Where the source is asked. Not set means C(https://sentry.io) for V(sentry) and
+            C(https://api.datadoghq.com) for V(datadog).
+          - Without a path for V(sentry), V(datadog) and V(prometheus), the whole address for V(http_json).
+          - With C($since) and C($until) in it, which become seconds since 1970, V(http_json) is asked about
+            windows. Without, its counters only grow, and what they grew by from look to look is counted.
+          - A key is sent by C(https) only, or to this machine itself.
+        type: str
+      token:
+        description:
+          - A bearer token, for V(sentry), V(prometheus) and V(http_json). Sentry's needs C(event:read).
+        type: str
+      token_header:
+        description: The header that the token is sent in. Only C(Authorization) puts C(Bearer) before it.
+        type: str
+        default: Authorization
+      api_key:
+        description: For V(datadog).
+        type: str
+      application_key:
+        description: For V(datadog). It needs the permission C(timeseries_query).
+        type: str
+      headers:
+        description: More headers, as C(X-Scope-OrgID). They are shown in logs, so none may be a secret.
+        type: dict
+        default: {}
+      timeout_seconds:
+        description: What one look at a source that is asked over HTTP may take.
+        type: float
+        default: 10
+      validate_certs:
+        description: Whether its certificate is verified.
+        type: bool
+        default: true
+      requests:
+        description:
+          - What counts the requests of a window. A query in which C($window) stands for its length, for
+            V(prometheus); a metric query with C(as_count), for V(datadog); the path to the number, as
+            C(app.requests), for V(http_json).
+        type: str
+      errors:
+        description: The same for the requests that failed.
+        type: str
+      p95:
+        description: The same for the 95th percentile of the response times. Needs O(providers[].duration).
+        type: str
+      errors_may_be_absent:
+        description:
+          - That no number of errors means that there were none, while there is one of requests.
+          - Prove first that the query gives a number where there are errors; a misspelt one never does.
+        type: bool
+        default: false
+      server_label:
+        description:
+          - The label (V(prometheus)), tag (V(datadog)) or field (V(sentry)) by which series are told apart.
+            Its value names the server.
+          - Not set means that the figures are those of the whole service; more than one series is an error.
+        type: str
+      organization:
+        description: The organization's short name. For V(sentry).
+        type: str
+      projects:
+        description: Numbers of projects; an empty list means those of the token's owner. For V(sentry).
+        type: list
+        elements: str
+        default: []
+      environment:
+        description: For V(sentry).
+        type: str
+      query:
+        description: What the events must match besides, as C(release:v2.0.0). For V(sentry).
+        type: str
+        default: ""
+      dataset:
+        description:
+          - Which events are read. For V(sentry).
+          - V(spans) and V(transactions) are requests, with the share that failed and response times.
+          - V(errors) are errors alone, held against the requests of O(providers[].requests_of).
+        type: str
+        choices: [spans, transactions, errors]
+        default: spans
+      requests_of:
+        description: The name of another provider that counts requests. For O(providers[].dataset=errors).
         type: str
       login_host:
         description: Host name, address or socket folder of the database server. For V(postgres).
@@ -127,10 +222,12 @@ options:
         description: TCP port of the database server. For V(postgres).
         type: int
       login_user:
-        description: Role to log in as. It needs C(pg_read_all_stats) to see the queries of others.
+        description:
+          - Role to log in as. It needs C(pg_read_all_stats) to see the queries of others.
+          - For V(prometheus) and V(http_json) a user's name, sent with O(providers[].login_password).
         type: str
       login_password:
-        description: Password of the role.
+        description: Password of the role or user.
         type: str
       login_db:
         description: Database to watch. Wins over the one in the URL.
@@ -274,6 +371,11 @@ EXAMPLES = r"""
     providers:
       - {kind: haproxy, socket: /run/haproxy/admin.sock, backend: emailai}
       - {kind: access_log, path: /var/log/haproxy/access.log}
+      - kind: prometheus
+        url: https://prometheus.example.com
+        token: "{{ vault_prometheus_token }}"
+        requests: sum(increase(http_requests_total{job="emailai"}[$window]))
+        errors: sum(increase(http_requests_total{job="emailai",code=~"5.."}[$window])) or vector(0)
     members: [app-1]
     others: [app-2, app-3, app-4]
     baseline: "{{ gate_baseline }}"

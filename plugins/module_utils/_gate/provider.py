@@ -10,9 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
 from ansible_collections.emailai.migration.plugins.module_utils._gate.providers import (
     access_log,
+    datadog,
     error_log,
     haproxy,
+    http_json,
     postgres,
+    prometheus,
+    sentry,
 )
 from ansible_collections.emailai.migration.plugins.module_utils._gate.reading import Look, Position, Reading
 
@@ -38,6 +42,10 @@ _KINDS: t.Final[dict[str, tuple[t.Callable[[Description], Provider], tuple[str, 
     "access_log": (access_log.AccessLog, ("path",)),
     "error_log": (error_log.ErrorLog, ("path",)),
     "postgres": (postgres.Postgres, ()),
+    "sentry": (sentry.Sentry, ("token", "organization")),
+    "datadog": (datadog.Datadog, ("api_key", "application_key", "requests")),
+    "prometheus": (prometheus.Prometheus, ("url", "requests")),
+    "http_json": (http_json.HttpJson, ("url", "requests")),
 }
 KINDS: t.Final = tuple(_KINDS)
 
@@ -55,6 +63,19 @@ def make(description: Description) -> Provider:
 
 def name_of(description: Description) -> str:
     return str(description.get("name") or description["kind"])
+
+
+def refuse_strangers(descriptions: t.Sequence[Description]) -> None:
+    """Whoever borrows requests must borrow them from one of the others."""
+    names = [name_of(description) for description in descriptions]
+    for description in descriptions:
+        lender = description.get("requests_of")
+        if lender and (lender not in names or lender == name_of(description)):
+            raise _refusal(
+                name_of(description),
+                f"no other provider has the name {lender}",
+                "Set requests_of to one that counts requests",
+            )
 
 
 def look_at_all(

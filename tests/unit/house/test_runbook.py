@@ -31,7 +31,7 @@ NOT_YET = {
     "back-stop-vercel", "check-flow-accounts", "check-flow-invite", "check-flow-login",
     "check-flow-organization", "check-flow-rule", "check-flow-transfer", "deploy-compose", "deploy-image",
     "deploy-kubernetes", "deploy-vercel", "schema-prisma", "staging-account", "staging-login",
-    "staging-member", "staging-organization", "staging-rule", "watch-datadog", "watch-sentry",
+    "staging-member", "staging-organization", "staging-rule",
 }  # fmt: skip
 
 each_number = pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number["what"])
