@@ -208,6 +208,21 @@ def test_a_window_without_data_is_asked_again_and_passed_over_once_a_later_one_h
         assert "told nothing of a window" in reading.notes[0]
 
 
+def test_a_source_that_is_behind_is_dead_until_it_has_told_all(monitors: Monitors) -> None:
+    desk = Desk(described("http_json", monitors, timeout_seconds=0.6))
+    first = desk.look(60 * 200)
+    assert first.error != ""
+    seen, reading = list(told(first)), first
+    assert 0 < len(seen) < 200
+    for number in range(1, 100):
+        if not reading.error:
+            break
+        reading = desk.look(60 * 200 + number / 10)
+        seen += told(reading)
+    assert reading.error == ""
+    assert sorted(seen) == [(slot, "*") for slot in range(200)]
+
+
 @each_kind
 def test_a_source_is_asked_again_within_the_look_if_it_asks_to_wait_briefly(
     kind: str, monitors: Monitors

@@ -178,7 +178,8 @@ class Asked:
                 place["answers"] = True
             return
         silence: NoDataError | None = None
-        while slot < closed and self.line.left > 0:
+        # A window is begun only with time enough to be answered.
+        while slot < closed and self.line.left > self.line.seconds / 2:
             since = look.since + slot * look.window_seconds
             try:
                 figures = self.told(since, since + look.window_seconds).figures()
@@ -195,6 +196,11 @@ class Asked:
             place["next"] = slot
         if silence is not None:
             raise silence
+        if slot < closed:
+            # The next look goes on at once; a judgement on what was read so far would be one on less.
+            reading.error = (
+                f"{self.line.name} has told {slot} of {closed} windows in time; raise timeout_seconds"
+            )
 
     def count(self, reading: Reading, slot: int, figures: t.Mapping[str, Figures]) -> None:
         for server, told in figures.items():
