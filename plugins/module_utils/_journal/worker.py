@@ -112,11 +112,7 @@ def _run_detached(folder: str, name: str, work: t.Callable[[Reporter], t.Mapping
     if os.fork() > 0:
         os._exit(0)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    silence = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        os.dup2(silence, descriptor)
-    # Ansible waits for the end of every pipe it gave to the module.
-    os.closerange(3, 1024)
+    _silence()
     os.chdir("/")
     reporter = Reporter(report_path(folder, name))
     try:
@@ -130,6 +126,32 @@ def _run_detached(folder: str, name: str, work: t.Callable[[Reporter], t.Mapping
     finally:
         sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - the process ends here
         os._exit(0)
+
+
+def _silence() -> None:
+    """Let go of every file, pipe and socket of the parent, and keep their numbers taken.
+
+    Ansible waits for the end of every pipe it gave to the module. But the parent's sockets are still
+    objects here, and one that is collected closes its number: were that free, it could by then be the
+    number of a session of ours, and the next request to the store would be sent to the database.
+    """
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nothing, descriptor)
+    for descriptor in _open_descriptors():
+        if descriptor not in (0, 1, 2, nothing):
+            os.dup2(nothing, descriptor, inheritable=False)
+
+
+def _open_descriptors() -> list[int]:
+    found = []
+    for descriptor in range(1024):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            continue
+        found.append(descriptor)
+    return found
 
 
 def _replace(path: str, report: Report) -> None:
