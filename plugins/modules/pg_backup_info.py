@@ -62,6 +62,11 @@ backups:
       description: Plain commands that restore it without this collection.
       type: list
       elements: str
+unreadable:
+  description: A sentence for each manifest that is damaged, edited, or of another format.
+  type: list
+  elements: str
+  returned: success
 """
 
 import typing as t
@@ -82,14 +87,13 @@ def run(params: dict[str, t.Any]) -> dict[str, t.Any]:
     place = open_store(params["store"])
     place.check()
     wanted = {field: params[option] for option, field in _FILTERS.items() if params[option]}
-    found = [
-        b for b in shelf.backups(place) if all(b.manifest[field] == value for field, value in wanted.items())
-    ]
+    seen = shelf.look(place)
+    found = [b for b in seen.backups if all(b.manifest[field] == value for field, value in wanted.items())]
     backups = [
         dict(b.summary(), proof_list=b.proofs, restore_by_hand=b.manifest.get("restore_by_hand", []))
         for b in found
     ]
-    return {"changed": False, "backups": backups}
+    return {"changed": False, "backups": backups, "unreadable": seen.unreadable}
 
 
 def main() -> None:

@@ -104,9 +104,11 @@ class World:
         return self._call(pg_restore, check_mode, {"run_id": self.run_id, **options})
 
     def info(self, **options: t.Any) -> list[dict[str, t.Any]]:
-        params = _validated(pg_backup_info, {"store": self.store, **options})
-        backups: list[dict[str, t.Any]] = pg_backup_info.run(params)["backups"]
+        backups: list[dict[str, t.Any]] = self.shelf(**options)["backups"]
         return backups
+
+    def shelf(self, **options: t.Any) -> dict[str, t.Any]:
+        return pg_backup_info.run(_validated(pg_backup_info, {"store": self.store, **options}))
 
     def place(self) -> t.Any:
         return open_store(self.store)

@@ -15,7 +15,12 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from ansible_collections.emailai.migration.plugins.module_utils._archive import catalog, content, databases
+from ansible_collections.emailai.migration.plugins.module_utils._archive import (
+    catalog,
+    content,
+    databases,
+    manifest,
+)
 from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
 from ansible_collections.emailai.migration.plugins.module_utils._postgres import (
     connection as postgres_connection,
@@ -487,7 +492,7 @@ def test_an_older_server_is_refused(world: World) -> None:
     world.backup()
     path = stored_path(world, "manifest.json")
     text = path.read_text()
-    assert '"major": 18' in text
-    path.write_text(text.replace('"major": 18', '"major": 19'))
+    newer = dict(manifest.parse(text.encode(), "x")["server"], major=19)
+    path.write_bytes(manifest.dump(dict(manifest.parse(text.encode(), "x"), server=newer)))
     with pytest.raises(MigrationError, match="it comes from PostgreSQL 19 and this server is 18"):
         world.restore(client_folder=None)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 import typing as t
@@ -16,7 +17,15 @@ FORMAT: t.Final = 1
 COLLECTION_VERSION: t.Final = "0.1.0"
 
 _REQUIRED: t.Final = ("id", "run_id", "database", "identity", "created_at", "server", "streams", "content")
+_SEAL: t.Final = "seal"
 _SUFFIX: t.Final = {"zstd": ".zst", "gzip": ".gz"}
+
+
+class UnreadableError(MigrationError):
+    """What stands in the place of a manifest is none that we can use."""
+
+    def __init__(self, name: str, cause: str, cure: str = "Use another backup") -> None:
+        super().__init__("read", f"manifest {name}", cause, cure, kind="storage")
 
 
 def stream_file(name: str, compression: str) -> str:
@@ -24,7 +33,13 @@ def stream_file(name: str, compression: str) -> str:
 
 
 def dump(manifest: Manifest) -> bytes:
-    return json.dumps(manifest, indent=1, sort_keys=True, default=str).encode() + b"\n"
+    plain = json.loads(json.dumps(manifest, default=str))
+    return json.dumps(dict(plain, **{_SEAL: _seal(plain)}), indent=1, sort_keys=True).encode() + b"\n"
+
+
+def _seal(plain: Manifest) -> str:
+    """Tells an edited manifest from ours; against a forger only the rights on the store help."""
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def parse(text: bytes, name: str) -> Manifest:
@@ -33,19 +48,17 @@ def parse(text: bytes, name: str) -> Manifest:
         missing = [field for field in _REQUIRED if field not in manifest]
         version = manifest.get("format")
     except (ValueError, AttributeError, TypeError):
-        raise MigrationError(
-            "read", f"manifest {name}", "it is not a JSON document of ours", kind="storage"
-        ) from None
+        raise UnreadableError(name, "it is not a JSON document of ours") from None
     if version != FORMAT:
-        raise MigrationError(
-            "read",
-            f"manifest {name}",
+        raise UnreadableError(
+            name,
             f"its format is {version}, this version of the collection reads {FORMAT}",
             "Use the version of the collection that made it, or the commands in the manifest",
-            kind="storage",
         )
     if missing:
-        raise MigrationError("read", f"manifest {name}", f"it lacks {', '.join(missing)}", kind="storage")
+        raise UnreadableError(name, f"it lacks {', '.join(missing)}")
+    if manifest.pop(_SEAL, "") != _seal(manifest):
+        raise UnreadableError(name, "it is not as it was written")
     return manifest
 
 

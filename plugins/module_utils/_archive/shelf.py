@@ -28,13 +28,25 @@ class Backup(t.NamedTuple):
         return manifests.summary(self.manifest, self.proofs)
 
 
+class Shelf(t.NamedTuple):
+    backups: list[Backup]
+    unreadable: list[str]
+
+
 def backups(place: store.Store) -> list[Backup]:
     """All of them, the newest first. What has no manifest does not exist."""
+    return look(place).backups
+
+
+def look(place: store.Store) -> Shelf:
+    """The backups, and a sentence for each manifest that is none: one bad one does not hide the good ones."""
     keys = [entry.key for entry in place.entries(place.prefix)]
     found = [key for key in keys if key.endswith(f"/{names.MANIFEST}")]
     with ThreadPoolExecutor(8) as pool:
-        read = list(pool.map(lambda key: _read(place, key, keys), found))
-    return sorted(read, key=lambda backup: str(backup.manifest["created_at"]), reverse=True)
+        read = list(pool.map(lambda key: _read_or_fault(place, key, keys), found))
+    good = [one for one in read if isinstance(one, Backup)]
+    good.sort(key=lambda backup: str(backup.manifest["created_at"]), reverse=True)
+    return Shelf(good, [one for one in read if isinstance(one, str)])
 
 
 def find(place: store.Store, identifier: str) -> Backup | None:
@@ -95,12 +107,22 @@ def remove(place: store.Store, identifier: str) -> None:
 def clear(place: store.Store, identifier: str) -> None:
     """Take away what a backup that did not get its manifest left, pending uploads included."""
     head = names.key(place.prefix, identifier, "")
-    for pending in place.pending():
-        if pending.key.startswith(head):
-            place.drop_pending(pending)
+    drop_strays(place, identifier)
     keys = [entry.key for entry in place.entries(head)]
     if names.key(place.prefix, identifier, names.MANIFEST) not in keys:
         place.delete(keys)
+
+
+def drop_strays(place: store.Store, identifier: str) -> None:
+    """Give up every upload of a backup whose writers have ended.
+
+    Where the answer to the beginning of an upload is lost, it is begun once more, and the store keeps
+    both; nobody knows the first one's token.
+    """
+    head = names.key(place.prefix, identifier, "")
+    for pending in place.pending():
+        if pending.key.startswith(head):
+            place.drop_pending(pending)
 
 
 def sweep(place: store.Store, dead: t.Collection[str]) -> int:
@@ -113,8 +135,23 @@ def sweep(place: store.Store, dead: t.Collection[str]) -> int:
     return len(left.pending) + len(left.keys)
 
 
+def _read_or_fault(place: store.Store, key: str, keys: t.Sequence[str]) -> Backup | str:
+    try:
+        return _read(place, key, keys)
+    except manifests.UnreadableError as exc:
+        return str(exc)
+
+
 def _read(place: store.Store, key: str, keys: t.Sequence[str]) -> Backup:
     head = key[: -len(names.MANIFEST)]
     manifest = manifests.parse(b"".join(place.read(key)), key)
-    proofs = [json.loads(b"".join(place.read(k))) for k in sorted(keys) if k.startswith(f"{head}proof-")]
-    return Backup(manifest, proofs)
+    proofs = [b"".join(place.read(k)) for k in sorted(keys) if k.startswith(f"{head}proof-")]
+    return Backup(manifest, [_proof(text) for text in proofs])
+
+
+def _proof(text: bytes) -> Proof:
+    """One that cannot be read proves nothing."""
+    try:
+        return dict(json.loads(text))
+    except (ValueError, TypeError):
+        return {"passed": False, "finished_at": "", "differences": ["this proof cannot be read"]}

@@ -44,6 +44,8 @@ def test_what_is_written_is_read() -> None:
         (b'{"format": 1, "id": "x"', "not a JSON document of ours"),
         (json.dumps(dict(MANIFEST, format=2)).encode(), "its format is 2"),
         (json.dumps({"format": 1, "id": "x"}).encode(), "it lacks run_id, database"),
+        (json.dumps(MANIFEST).encode(), "it is not as it was written"),
+        (manifest.dump(MANIFEST).replace(b'"rows": 3', b'"rows": 4'), "it is not as it was written"),
     ],
 )
 def test_what_is_not_a_manifest_is_refused_in_one_sentence(text: bytes, cause: str) -> None:
