@@ -17,7 +17,8 @@ export MYPYPATH := $(CURDIR)/collections
 
 .DEFAULT_GOAL := help
 .PHONY: help migrate lab-up lab-down test test-e2e lint lint-python lint-types lint-ansible lint-docs format \
-  sanity unit integration e2e molecule chaos chaos-data chaos-rollout chaos-alone bench-data docs build clean
+  sanity unit integration e2e molecule chaos chaos-data chaos-archive chaos-rollout chaos-alone bench-data bench-backup \
+  docs build clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 16
@@ -72,10 +73,13 @@ test-e2e: $(VENV)/test.stamp ## The rest of the end-to-end matrix.
 	pytest -n $(PYTEST_WORKERS) --dist loadfile -m "not always" tests/e2e
 
 chaos: $(VENV)/test.stamp ## Faults at every statement, two operators at once, poolers, rollouts under load, who waits for us.
-	python -m check.run chaos-data chaos-rollout chaos-alone
+	python -m check.run chaos-data chaos-archive chaos-rollout chaos-alone
 
 chaos-data: $(VENV)/test.stamp
 	pytest -n $(PYTEST_WORKERS) --dist loadfile tests/chaos/data
+
+chaos-archive: $(VENV)/test.stamp
+	pytest -n $(PYTEST_WORKERS) --dist loadfile tests/chaos/archive
 
 chaos-rollout: $(VENV)/test.stamp
 	pytest tests/chaos/rollout
@@ -91,6 +95,9 @@ molecule: $(VENV)/test.stamp ## One scenario a role, on the lab.
 
 bench-data: $(VENV)/run.stamp ## The data step beside the server's own floor and a loop over users; USERS= and ROUNDS= scale it.
 	python -m bench.data
+
+bench-backup: $(VENV)/run.stamp ## Backup, proof and swap beside the programs' own floors and the runbook's pipeline; SIZE= (MiB) and ROUNDS=.
+	python -m bench.backup
 
 ## To build
 

@@ -19,6 +19,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._archive import 
     names,
     packing,
     parts,
+    shelf,
     store,
     stream,
 )
@@ -79,6 +80,7 @@ def make(order: Order, place: store.Store, progress: Progress, crew: stream.Crew
     """The whole of it; returns the manifest as it stands in the store. Leaves no session behind."""
     began = time.time()
     arrived: list[str] = []
+    mark = names.key(place.prefix, order.identifier, names.MANIFEST)
     try:
         with postgres.session(order.target, order.purpose) as coordinator:
             document = _under_snapshot(order, place, coordinator, arrived, progress, crew)
@@ -88,12 +90,16 @@ def make(order: Order, place: store.Store, progress: Progress, crew: stream.Crew
         document["restore_by_hand"] = manifests.restore_by_hand(
             document, place.fetch_commands(names.key(place.prefix, order.identifier, ""))
         )
+        shelf.drop_strays(place, order.identifier)
         crew.ensure_wanted()
-        place.put(names.key(place.prefix, order.identifier, names.MANIFEST), manifests.dump(document))
+        place.put(mark, manifests.dump(document))
     except BaseException:
-        # What was on its way has been given up by its writer; this is what had arrived.
+        # What was on its way has been given up by its writer; this is what had arrived. It stays if
+        # the manifest could not be taken away: a manifest without its objects would look like a backup.
         with contextlib.suppress(MigrationError):
-            place.delete(arrived)
+            shelf.drop_strays(place, order.identifier)
+            if place.head(mark) is None:
+                place.delete(arrived)
         raise
     return document
 

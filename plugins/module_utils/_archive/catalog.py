@@ -203,9 +203,9 @@ def rows(
             cursor.execute(query, values)
             return cursor.fetchall()
     except Exception as exc:
-        code = getattr(exc, "pgcode", "")
-        if not code:
+        if not hasattr(exc, "pgcode"):
             raise
+        code = exc.pgcode or ""
         cause = "another session holds a lock on it" if code == _LOCKED else " ".join(str(exc).split())
         raise MigrationError("read", thing, cause, "", kind="database", sqlstate=code) from None
 

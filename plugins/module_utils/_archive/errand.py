@@ -13,7 +13,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._archive.watch i
 from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
 from ansible_collections.emailai.migration.plugins.module_utils._journal import worker
 
-# (how to report, who to end, the last report of a process that was lost)
+# (how to report, who to end, the last report of a process that did not finish the work)
 Work = t.Callable[[worker.Reporter, Crew, t.Optional[worker.Report]], t.Mapping[str, t.Any]]
 
 
@@ -34,7 +34,8 @@ def run(params: t.Mapping[str, t.Any], name: str, work: Work) -> dict[str, t.Any
     _ensure_folder(folder)
     report = worker.read_report(folder, name)
     if report is None or not worker.is_alive(report):
-        lost = report if report is not None and report.get("state") == "running" else None
+        # One that failed has tidied up, unless the store was away by then.
+        lost = report if report is not None and report.get("state") != "done" else None
         worker.detach(folder, name, lambda reporter: _with_crew(reporter, work, lost))
     return follow(params, name)
 
@@ -66,7 +67,16 @@ def follow(params: t.Mapping[str, t.Any], name: str) -> dict[str, t.Any]:
 def _with_crew(reporter: worker.Reporter, work: Work, lost: worker.Report | None) -> t.Mapping[str, t.Any]:
     crew = Crew()
     signal.signal(signal.SIGTERM, lambda number, frame: crew.stop("it was told to end"))
-    return work(reporter, crew, lost)
+    try:
+        return work(reporter, crew, lost)
+    except MigrationError:
+        raise
+    except Exception as exc:
+        # The driver's own errors: a session ended between two of our statements.
+        if not hasattr(exc, "pgcode"):
+            raise
+        cause = f"the server ended a session ({' '.join(str(exc).split())})"
+        raise MigrationError("finish", "the work", cause, "Run it again", kind="database") from None
 
 
 def _ensure_folder(folder: str) -> None:

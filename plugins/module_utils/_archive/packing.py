@@ -28,12 +28,17 @@ class _Pack:
         self._packer = packer
 
     def feed(self, data: bytes) -> bytes:
-        packed: bytes = self._packer.compress(data)
-        return packed
+        return self._packed(lambda: self._packer.compress(data))
 
     def flush(self) -> bytes:
-        packed: bytes = self._packer.flush()
-        return packed
+        return self._packed(self._packer.flush)
+
+    @staticmethod
+    def _packed(pack: t.Callable[[], bytes]) -> bytes:
+        try:
+            return pack()
+        except Exception as exc:
+            raise MigrationError("pack", "the stream", str(exc), "Run it again") from None
 
 
 class _Unpack:

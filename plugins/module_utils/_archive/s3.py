@@ -38,6 +38,9 @@ from ansible_collections.emailai.migration.plugins.module_utils._error import Mi
 _CHUNK: t.Final = 1024 * 1024
 _READ_ATTEMPTS: t.Final = 5
 
+# What a second attempt is told when only the answer to the first one was lost.
+_DONE_ALREADY: t.Final = ("PreconditionFailed", "NoSuchUpload")
+
 _KEYS = "Check store.access_key and store.secret_key and what they are allowed to do"
 _SENTENCES: t.Final[dict[str, tuple[str, str]]] = {
     "NoSuchBucket": ("the bucket does not exist", "Make it, or check store.bucket"),
@@ -50,6 +53,10 @@ _SENTENCES: t.Final[dict[str, tuple[str, str]]] = {
     "BadDigest": ("the store received other bytes than were sent", "Run it again"),
     "PreconditionFailed": ("an object of this name is already there", ""),
     "NoSuchKey": ("the object does not exist", ""),
+    **dict.fromkeys(("InternalError", "500"), ("the store failed, five times", "Run it again later")),
+    **dict.fromkeys(
+        ("SlowDown", "ServiceUnavailable", "503"), ("the store is too busy, five times", "Run it again later")
+    ),
 }
 
 
@@ -146,16 +153,15 @@ class S3Store:
         return entries
 
     def head(self, key: str) -> Entry | None:
-        try:
-            found = self.client.head_object(Bucket=self.bucket, Key=key, ChecksumMode="ENABLED")
-        except _FAILURES as exc:
-            if _code(exc) in ("404", "NoSuchKey", "NotFound"):
-                return None
-            raise self._failure("look at", key, exc) from None
-        checksum = found.get("ChecksumCRC32", "")
-        return Entry(
-            key, found["ContentLength"], found["LastModified"], from_base64(checksum) if checksum else -1
-        )
+        with self._act("look at", key):
+            try:
+                found = self.client.head_object(Bucket=self.bucket, Key=key, ChecksumMode="ENABLED")
+            except _FAILURES as exc:
+                if _code(exc) in ("404", "NoSuchKey", "NotFound"):
+                    return None
+                raise
+            crc32 = from_base64(found["ChecksumCRC32"]) if found.get("ChecksumCRC32") else -1
+            return Entry(key, found["ContentLength"], found["LastModified"], crc32)
 
     def read(self, key: str) -> t.Iterator[bytes]:
         """The object from its beginning; a connection that breaks is taken up again where it broke."""
@@ -174,12 +180,22 @@ class S3Store:
                 if _code(exc) or attempts == _READ_ATTEMPTS:
                     raise self._failure("read", key, exc) from None
 
+    def holds(self, key: str, size: int, crc32: int) -> bool:
+        """Whether the object is this one, by the store's checksum or, where it keeps none, by its bytes."""
+        entry = self.head(key)
+        if entry is None or entry.size != size:
+            return False
+        if entry.crc32 != -1:
+            return entry.crc32 == crc32
+        return functools.reduce(lambda value, chunk: zlib.crc32(chunk, value), self.read(key), 0) == crc32
+
     def put(self, key: str, body: bytes) -> Stored:
         writer = self.writer(key, 1)
         try:
             return writer.finish_as_one(body)
         except MigrationError:
-            writer.abort()
+            with contextlib.suppress(MigrationError):
+                writer.abort()
             raise
 
     def writer(self, key: str, streams: int) -> Upload:
@@ -235,15 +251,20 @@ class S3Store:
             yield
         except _FAILURES as exc:
             raise self._failure(act, key, exc) from None
+        except KeyError as exc:
+            cause = f"its answer says nothing of {exc}"
+            raise MigrationError(act, self._thing(key), cause, "Run it again", kind="storage") from None
 
     def _failure(self, act: str, key: str, exc: Exception) -> MigrationError:
-        thing = f"{key} in {self.label}" if key else self.label
         code = _code(exc)
         cause, cure = _SENTENCES.get(code, ("", ""))
         if not cause and not code:
             cure = "Check store.endpoint_url and the network"
         cause = cause or " ".join(str(exc).split())
-        return MigrationError(act, thing, cause, cure, kind="storage", store_code=code)
+        return MigrationError(act, self._thing(key), cause, cure, kind="storage", store_code=code)
+
+    def _thing(self, key: str) -> str:
+        return f"{key} in {self.label}" if key else self.label
 
 
 class Upload:
@@ -260,6 +281,7 @@ class Upload:
         self._waiting: deque[Future[dict[str, t.Any]]] = deque()
         self._sent: list[dict[str, t.Any]] = []
         self._pool: ThreadPoolExecutor | None = None
+        self._sums: tuple[int, int] | None = None
         self._finished = False
 
     def write(self, data: bytes) -> None:
@@ -280,36 +302,41 @@ class Upload:
         arguments: dict[str, t.Any] = {}
         if self._store.checksum == "crc32":
             arguments = {"ChecksumCRC32": as_base64(self._crc32), "ChecksumType": "FULL_OBJECT"}
-        with self._store._act("complete", self._key):
-            answer = self._store.client.complete_multipart_upload(
-                Bucket=self._store.bucket,
-                Key=self._key,
-                UploadId=self._token,
-                MultipartUpload={"Parts": self._sent},
-                MpuObjectSize=self._size,
-                IfNoneMatch="*",
-                **arguments,
-            )
-        self._finished = True
-        return self._store._read_back(self._key, self._size, self._crc32, answer.get("VersionId", ""))
+        arguments.update(
+            UploadId=self._token, MultipartUpload={"Parts": self._sent}, MpuObjectSize=self._size
+        )
+        send = self._store.client.complete_multipart_upload
+        return self._appear("complete", self._size, self._crc32, send, arguments)
 
     def finish_as_one(self, body: bytes) -> Stored:
         crc32 = zlib.crc32(body)
         arguments: dict[str, t.Any] = self._store.access.encryption_arguments()
         if self._store.checksum == "crc32":
             arguments["ChecksumCRC32"] = as_base64(crc32)
-        with self._store._act("write", self._key):
-            answer = self._store.client.put_object(
-                Bucket=self._store.bucket, Key=self._key, Body=body, IfNoneMatch="*", **arguments
-            )
+        arguments.update(Body=body)
+        return self._appear("write", len(body), crc32, self._store.client.put_object, arguments)
+
+    def _appear(
+        self, act: str, size: int, crc32: int, send: t.Callable[..., t.Any], arguments: dict[str, t.Any]
+    ) -> Stored:
+        """Send the request after which the object is there; it may be done although its answer is lost."""
+        self._sums = size, crc32
+        answer: dict[str, t.Any] = {}
+        try:
+            with self._store._act(act, self._key):
+                answer = send(Bucket=self._store.bucket, Key=self._key, IfNoneMatch="*", **arguments)
+        except MigrationError as exc:
+            code = exc.facts.get("store_code")
+            if code not in _DONE_ALREADY or not self._store.holds(self._key, size, crc32):
+                raise
         self._finished = True
-        return self._store._read_back(self._key, len(body), crc32, answer.get("VersionId", ""))
+        return self._store._read_back(self._key, size, crc32, answer.get("VersionId", ""))
 
     def abort(self) -> None:
         for future in self._waiting:
             future.cancel()
         self._close_pool()
-        if self._finished:
+        if self._finished or (self._sums and self._store.holds(self._key, *self._sums)):
             self._store.delete([self._key])
         elif self._token:
             self._store.drop_pending(Pending(self._key, self._token, None))  # type: ignore[arg-type]
@@ -339,7 +366,7 @@ class Upload:
             answer = self._store.client.create_multipart_upload(
                 Bucket=self._store.bucket, Key=self._key, **arguments
             )
-        self._token = answer["UploadId"]
+            self._token = answer["UploadId"]
 
     def _send_part(self, number: int, body: bytes) -> dict[str, t.Any]:
         checksum = {"ChecksumCRC32": as_base64(zlib.crc32(body))} if self._store.checksum == "crc32" else {}
@@ -352,7 +379,7 @@ class Upload:
                 Body=body,
                 **checksum,
             )
-        return {"PartNumber": number, "ETag": answer["ETag"], **checksum}
+            return {"PartNumber": number, "ETag": answer["ETag"], **checksum}
 
     def _close_pool(self) -> None:
         if self._pool is not None:

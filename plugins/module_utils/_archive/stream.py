@@ -128,7 +128,9 @@ def send(
         writer.write(packed.add(codec.flush()))
         stored = writer.finish()
     except BaseException:
-        writer.abort()
+        # A store that is away cannot be tidied either; what is told is the first thing that went wrong.
+        with contextlib.suppress(MigrationError):
+            writer.abort()
         raise
     return Sums(plain.bytes, plain.sha256, packed.bytes, packed.sha256), stored
 
