@@ -48,9 +48,12 @@ options:
     description: The run that the backup belongs to. A run has one backup of a database.
     type: str
   compression_level:
-    description: Level of zstd, or of gzip where the zstandard library is missing.
+    description:
+      - Level of zstd, or of gzip where the zstandard library is missing.
+      - V(2) takes about half of the processor's time of V(3), for one or two percent more bytes. A higher
+        level is worth it where the way to the store is slower than the compressor.
     type: int
-    default: 3
+    default: 2
   lock_wait_timeout_seconds:
     description: How long to wait for a table that another session has locked before giving up.
     type: int
@@ -204,7 +207,7 @@ def main() -> None:
             "data_folder": {"type": "path"},
             "follow": {"type": "bool", "default": False},
             "readiness": {"type": "bool", "default": False},
-            "compression_level": {"type": "int", "default": 3},
+            "compression_level": {"type": "int", "default": 2},
             "lock_wait_timeout_seconds": {"type": "int", "default": 10},
             "keep_proven": {"type": "int", "default": 7},
         },

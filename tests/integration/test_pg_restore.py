@@ -19,6 +19,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._archive import 
     catalog,
     content,
     databases,
+    digests,
     manifest,
 )
 from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
@@ -66,7 +67,7 @@ def read_content(world: World, dbname: str) -> content.Content:
         catalog.pin(connection, 10)
         found = catalog.read_description(connection)
         names = list(catalog.table_sizes(connection))
-    found["tables"] = catalog.Readers(target, "test").read(names, 2)
+    found["tables"] = digests.Readers(target, "test").read(names, 2)
     return found
 
 

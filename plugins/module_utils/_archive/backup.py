@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from ansible_collections.emailai.migration.plugins.module_utils._archive import (
     catalog,
     client,
+    digests,
     names,
     packing,
     parts,
@@ -40,7 +41,7 @@ class Order:
     identifier: str = ""
     run_id: str = ""
     client_folder: str = ""
-    compression_level: int = 3
+    compression_level: int = 2
     jobs: int = 2
     lock_wait_seconds: int = 10
 
@@ -126,15 +127,15 @@ def _under_snapshot(
     with ThreadPoolExecutor(len(plans) + 2, thread_name_prefix="stream") as pool:
         # On the session that holds the snapshot, which has nothing else to do.
         description = pool.submit(catalog.read_description, coordinator)
-        digests = pool.submit(_digests, order, sizes, snapshot, progress, crew)
+        tables = pool.submit(_digests, order, sizes, snapshot, progress, crew)
         streams = [
             pool.submit(
                 _one_stream, order, place, program, plan, len(plans), snapshot, arrived, progress, crew
             )
             for plan in plans
         ]
-        all_or_nothing([description, digests, *streams], progress, crew)
-    content = {**description.result(), "tables": digests.result()}
+        all_or_nothing([description, tables, *streams], progress, crew)
+    content = {**description.result(), "tables": tables.result()}
     return {
         "format": manifests.FORMAT,
         "id": order.identifier,
@@ -198,7 +199,7 @@ def _one_stream(
 def _digests(
     order: Order, sizes: t.Mapping[str, int], snapshot: str, progress: Progress, crew: stream.Crew
 ) -> dict[str, dict[str, t.Any]]:
-    readers = catalog.Readers(
+    readers = digests.Readers(
         order.target, order.purpose, snapshot, order.lock_wait_seconds, progress.add_table, crew.sessions
     )
     return readers.read(list(sizes), order.jobs)

@@ -8,13 +8,10 @@ then pg_get_constraintdef and its kin name every object in full.
 
 from __future__ import annotations
 
-import queue
-import threading
 import typing as t
 
 from ansible_collections.emailai.migration.plugins.module_utils._archive.content import Content, digest_of
 from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
-from ansible_collections.emailai.migration.plugins.module_utils._postgres import connection as postgres
 
 if t.TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -28,6 +25,8 @@ _PINNED: t.Final = {
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "quote_all_identifiers": "off",
+    # A digest is one long expression a table: to compile it takes longer than most tables take.
+    "jit": "off",
 }
 
 # lock_not_available
@@ -38,21 +37,21 @@ _NOT_OURS = """
     AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = {catalog}::regclass AND e.objid = {oid}
                        AND e.deptype = 'e')
 """
-_OUR_RELATION = _NOT_OURS.format(catalog="'pg_class'", oid="c.oid")
+OUR_RELATION = _NOT_OURS.format(catalog="'pg_class'", oid="c.oid")
 
 # What stands in which table is the table's digest; foreign tables, views and
 # materialized views hold nothing that a dump carries.
 _TABLES = f"""
 SELECT format('%I.%I', n.nspname, c.relname), pg_table_size(c.oid)
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND {_OUR_RELATION}
+ WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND {OUR_RELATION}
  ORDER BY 2 DESC, 1
 """
 
 _SEQUENCES = f"""
 SELECT format('%I.%I', n.nspname, c.relname), s.seqincrement, s.seqcycle, pg_sequence_last_value(c.oid)
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_sequence s ON s.seqrelid = c.oid
- WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND {_OUR_RELATION}
+ WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND {OUR_RELATION}
 """
 
 _LARGE_OBJECTS = """
@@ -71,18 +70,18 @@ _SCHEMA: t.Final[dict[str, str]] = {
           JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
           LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
           LEFT JOIN pg_collation l ON l.oid = a.attcollation
-         WHERE c.relkind IN ('r', 'p', 'f', 'c') AND {_OUR_RELATION}""",
+         WHERE c.relkind IN ('r', 'p', 'f', 'c') AND {OUR_RELATION}""",
     "relation": f"""
         SELECT format('%I.%I', n.nspname, c.relname),
                concat_ws(' ', c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity,
                          c.relreplident, pg_get_partkeydef(c.oid), pg_get_expr(c.relpartbound, c.oid),
                          array_to_string(c.reloptions, ','))
           FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-         WHERE c.relkind IN ('r', 'p', 'f', 'S') AND {_OUR_RELATION}""",
+         WHERE c.relkind IN ('r', 'p', 'f', 'S') AND {OUR_RELATION}""",
     "view": f"""
         SELECT format('%I.%I', n.nspname, c.relname), pg_get_viewdef(c.oid)
           FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-         WHERE c.relkind IN ('v', 'm') AND {_OUR_RELATION}""",
+         WHERE c.relkind IN ('v', 'm') AND {OUR_RELATION}""",
     "constraint": f"""
         SELECT format('%I.%I.%I', n.nspname, coalesce(c.relname, y.typname), o.conname),
                concat_ws(' ', pg_get_constraintdef(o.oid), o.convalidated)
@@ -97,18 +96,18 @@ _SCHEMA: t.Final[dict[str, str]] = {
           FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
           JOIN pg_namespace n ON n.oid = c.relnamespace
          WHERE NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass
-                              AND e.objid = i.indrelid AND e.deptype = 'e') AND {_OUR_RELATION}""",
+                              AND e.objid = i.indrelid AND e.deptype = 'e') AND {OUR_RELATION}""",
     "trigger": f"""
         SELECT format('%I.%I.%I', n.nspname, c.relname, g.tgname),
                concat_ws(' ', pg_get_triggerdef(g.oid), g.tgenabled)
           FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-         WHERE NOT g.tgisinternal AND {_OUR_RELATION}""",
+         WHERE NOT g.tgisinternal AND {OUR_RELATION}""",
     "policy": f"""
         SELECT format('%I.%I.%I', n.nspname, c.relname, p.polname),
                concat_ws(' ', p.polcmd, p.polpermissive, pg_get_expr(p.polqual, p.polrelid),
                          pg_get_expr(p.polwithcheck, p.polrelid))
           FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-         WHERE {_OUR_RELATION}""",
+         WHERE {OUR_RELATION}""",
     "function": f"""
         SELECT format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)),
                CASE WHEN p.prokind = 'a' THEN 'aggregate' ELSE pg_get_functiondef(p.oid) END
@@ -131,7 +130,7 @@ SELECT format('%I.%I', n.nspname, c.relname),
            SELECT g::text FROM unnest(coalesce(c.relacl, acldefault(
                CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner))) g ORDER BY 1), ','))
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND {_OUR_RELATION}
+ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND {OUR_RELATION}
 UNION ALL
 SELECT format('schema %I', n.nspname),
        concat_ws(' ', n.nspowner::regrole, array_to_string(ARRAY(
@@ -142,7 +141,7 @@ SELECT format('schema %I', n.nspname),
 
 _ROLES = f"""
 SELECT DISTINCT r::regrole::text FROM (
-    SELECT c.relowner FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {_OUR_RELATION}
+    SELECT c.relowner FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {OUR_RELATION}
     UNION SELECT n.nspowner FROM pg_namespace n
            WHERE n.nspname <> 'public' AND {_NOT_OURS.format(catalog="'pg_namespace'", oid="n.oid")}
     UNION SELECT p.proowner FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
@@ -151,7 +150,7 @@ SELECT DISTINCT r::regrole::text FROM (
 """
 _GRANTEES = f"""
 SELECT DISTINCT g.grantee::regrole::text
-  FROM (SELECT c.relacl FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {_OUR_RELATION}
+  FROM (SELECT c.relacl FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {OUR_RELATION}
         UNION ALL
         SELECT n.nspacl FROM pg_namespace n WHERE {_NOT_OURS.format(catalog="'pg_namespace'", oid="n.oid")}
         UNION ALL
@@ -266,71 +265,6 @@ def read_description(connection: Connection) -> Content:
         "owners": sorted(name for (name,) in rows(connection, _ROLES)),
         "grantees": sorted(name for (name,) in rows(connection, _GRANTEES)),
     }
-
-
-class Readers:
-    """Several sessions that digest tables on one snapshot; the first fault ends them all.
-
-    Without a snapshot each session sees its own moment, which is right for a
-    database that nobody writes to. ``sessions`` collects the open connections
-    for whoever may have to cancel them.
-    """
-
-    def __init__(
-        self,
-        target: postgres.Target,
-        purpose: str,
-        snapshot: str = "",
-        lock_wait_seconds: int = 10,
-        on_table: t.Callable[[str], None] = lambda name: None,
-        sessions: t.Optional[list[Connection]] = None,
-    ) -> None:
-        self._target = target
-        self._purpose = purpose
-        self._snapshot = snapshot
-        self._lock_wait_seconds = lock_wait_seconds
-        self._on_table = on_table
-        self._sessions = sessions if sessions is not None else []
-        self._todo: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._found: dict[str, dict[str, t.Any]] = {}
-        self._faults: list[Exception] = []
-
-    def read(self, names: t.Sequence[str], workers: int) -> dict[str, dict[str, t.Any]]:
-        """Rows and content digest of each table."""
-        for name in names:
-            self._todo.put(name)
-        count = max(1, min(workers, len(names)))
-        threads = [threading.Thread(target=self._work, name="digest") for _ignored in range(count)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        if self._faults:
-            raise self._faults[0]
-        return {name: self._found[name] for name in names}
-
-    def _work(self) -> None:
-        try:
-            with postgres.session(self._target, self._purpose) as connection:
-                self._sessions.append(connection)
-                pin(connection, self._lock_wait_seconds)
-                connection.commit()
-                begin(connection, self._snapshot)
-                while not self._faults:
-                    name = self._todo.get_nowait()
-                    self._found[name] = _digest(connection, name)
-                    self._on_table(name)
-        except queue.Empty:
-            pass
-        except Exception as exc:
-            self._faults.append(exc)
-
-
-def _digest(connection: Connection, name: str) -> dict[str, t.Any]:
-    """``name`` is as the server quoted it. The sum does not depend on the order of the rows."""
-    query = f'SELECT count(*), sum(hashtextextended(t::text COLLATE "C", 0)) FROM ONLY {name} t'
-    count, total = rows(connection, query, thing=f"table {name}")[0]
-    return {"rows": count, "digest": str(total or 0)}
 
 
 def _large_objects(connection: Connection) -> dict[str, t.Any]:

@@ -16,6 +16,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._archive import 
     client,
     content,
     databases,
+    digests,
     loading,
     names,
     preflight,
@@ -223,8 +224,8 @@ def _content(
     return found
 
 
-def _readers(target: postgres.Target, purpose: str, progress: Progress, crew: stream.Crew) -> catalog.Readers:
-    return catalog.Readers(target, purpose, on_table=progress.add_table, sessions=crew.sessions)
+def _readers(target: postgres.Target, purpose: str, progress: Progress, crew: stream.Crew) -> digests.Readers:
+    return digests.Readers(target, purpose, on_table=progress.add_table, sessions=crew.sessions)
 
 
 def _lost(order: Order, progress: Progress, crew: stream.Crew) -> dict[str, t.Any]:
