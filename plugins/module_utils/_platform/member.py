@@ -23,15 +23,17 @@ def allowed(members: t.Iterable[tarfile.TarInfo], release: str) -> list[tarfile.
     kept: list[tarfile.TarInfo] = []
     files: set[str] = set()
     links: set[str] = set()
+    folders: set[str] = set()
     for member in members:
         name = member.name = _plain(member.name)
-        reason = _fault(member, files, links)
+        reason = _fault(member, files, links, folders)
         if reason:
             raise MigrationError(
                 "unpack", f"release {release}", f"{name or 'a member'} {reason}", "Nothing was changed"
             )
         files.update([name] if member.isreg() else [])
         links.update([name] if member.issym() else [])
+        folders.update([name] if member.isdir() else [], _parents(name))
         kept.append(_owned_by_nobody(member))
     return kept
 
@@ -41,12 +43,15 @@ def _plain(name: str) -> str:
     return posixpath.normpath(name.lstrip("/"))
 
 
-def _fault(member: tarfile.TarInfo, files: set[str], links: set[str]) -> str:
+def _fault(member: tarfile.TarInfo, files: set[str], links: set[str], folders: set[str]) -> str:
     name = member.name
     if _leads_out(name) or (name == "." and not member.isdir()):
         return "leads out of the folder"
     if name in links or not links.isdisjoint(_parents(name)):
         return "would be written through a link"
+    # Python would unpack the link's target in its place, and that again, without an end.
+    if not files.isdisjoint(_parents(name)) or (member.issym() and name in folders):
+        return "is not what the members before it make of that name"
     if member.issym():
         return _fault_of_link(name, member.linkname)
     if member.islnk():

@@ -12,7 +12,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
@@ -96,6 +96,8 @@ _NAMES = st.lists(st.sampled_from(["a", "b", "..", "."]), min_size=1, max_size=4
 
 
 @settings(max_examples=300, deadline=None)
+@example([("a", FILE, ""), ("a/a", LINK, "a/.")])
+@example([("a", FOLDER, ""), ("a", LINK, "./a")])
 @given(st.lists(st.tuples(_NAMES, st.sampled_from([FILE, FOLDER, LINK, SECOND]), _NAMES), max_size=6))
 def test_no_mixture_of_names_and_links_reaches_outside(parts: list[Part]) -> None:
     with tempfile.TemporaryDirectory() as name:
