@@ -75,7 +75,9 @@ _SCHEMA: t.Final[dict[str, str]] = {
         SELECT format('%I.%I', n.nspname, c.relname),
                concat_ws(' ', c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity,
                          c.relreplident, pg_get_partkeydef(c.oid), pg_get_expr(c.relpartbound, c.oid),
-                         array_to_string(c.reloptions, ','))
+                         array_to_string(c.reloptions, ','), ARRAY(
+                             SELECT i.inhparent::regclass::text FROM pg_inherits i WHERE i.inhrelid = c.oid
+                              ORDER BY i.inhseqno))
           FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
          WHERE c.relkind IN ('r', 'p', 'f', 'S') AND {OUR_RELATION}""",
     "view": f"""
@@ -120,6 +122,22 @@ _SCHEMA: t.Final[dict[str, str]] = {
                                           FROM pg_enum u WHERE u.enumtypid = y.oid))
           FROM pg_type y JOIN pg_namespace n ON n.oid = y.typnamespace
          WHERE y.typtype IN ('e', 'd', 'r') AND {_NOT_OURS.format(catalog="'pg_type'", oid="y.oid")}""",
+    "event trigger": """
+        SELECT format('%I', v.evtname), concat_ws(' ', v.evtevent, v.evtenabled, v.evtfoid::regproc,
+               array_to_string(v.evttags, ','))
+          FROM pg_event_trigger v
+         WHERE NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_event_trigger'::regclass
+                              AND e.objid = v.oid AND e.deptype = 'e')""",
+    "rule": f"""
+        SELECT format('%I.%I.%I', n.nspname, c.relname, r.rulename),
+               concat_ws(' ', pg_get_ruledef(r.oid), r.ev_enabled)
+          FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class
+          JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE r.rulename <> '_RETURN' AND {OUR_RELATION}""",
+    "statistics": f"""
+        SELECT format('%I.%I', n.nspname, x.stxname), pg_get_statisticsobjdef(x.oid)
+          FROM pg_statistic_ext x JOIN pg_namespace n ON n.oid = x.stxnamespace
+         WHERE {_NOT_OURS.format(catalog="'pg_statistic_ext'", oid="x.oid")}""",
 }
 
 # Who owns what and who may do what with it. An empty list of rights and the

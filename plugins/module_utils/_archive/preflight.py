@@ -123,9 +123,7 @@ def superuser_extensions(server: t.Any, needs: Needs) -> list[str]:
 
 def role_faults(server: t.Any, needs: Needs) -> list[str]:
     """Why owners and rights of the backup cannot be kept here; empty if they can."""
-    known = dict(
-        catalog.rows(server, "SELECT rolname::regrole::text, pg_has_role(oid, 'MEMBER') FROM pg_roles")
-    )
+    known = dict(catalog.rows(server, "SELECT oid::regrole::text, pg_has_role(oid, 'MEMBER') FROM pg_roles"))
     faults = [
         f"role {role} does not exist here"
         for role in {*needs["owners"], *needs["grantees"]}
