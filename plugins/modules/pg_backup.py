@@ -50,8 +50,8 @@ options:
   compression_level:
     description:
       - Level of zstd, or of gzip where the zstandard library is missing.
-      - V(2) takes about half of the processor's time of V(3), for one or two percent more bytes. A higher
-        level is worth it where the way to the store is slower than the compressor.
+      - V(2) looks as far back as V(3) and takes three quarters of its time. A higher level is worth it where
+        the way to the store is slower than the compressor.
     type: int
     default: 2
   lock_wait_timeout_seconds:

@@ -14,6 +14,10 @@ except ImportError:
 
 from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
 
+# Level 2 with the window and the table of level 3: as quick as the one, as small as the other, for
+# the keys of a dump come again at a distance.
+_REACH: t.Final = {"window_log": 21, "hash_log": 17}
+
 
 class Codec(t.Protocol):
     """One direction of one stream; ``flush`` gives what is left at its end."""
@@ -65,8 +69,11 @@ def best_kind() -> str:
 def packer(kind: str, level: int, threads: int = 0) -> Codec:
     """``threads`` 0 compresses in the calling thread."""
     if kind == "zstd":
-        compressor = zstandard.ZstdCompressor(level=level, threads=threads, write_checksum=True)
-        return _Pack(compressor.compressobj())
+        more = _REACH if level == 2 else {}
+        settings = zstandard.ZstdCompressionParameters.from_level(
+            level, threads=threads, write_checksum=True, **more
+        )
+        return _Pack(zstandard.ZstdCompressor(compression_params=settings).compressobj())
     return _Pack(zlib.compressobj(min(level, 9), zlib.DEFLATED, 31))
 
 

@@ -119,7 +119,7 @@ def test_a_backup_is_whole_or_not_there_and_the_next_one_is_made(
         trial = Trial(pattern, pattern.store)
         struck = functools.partial(Compressor, data_bytes * percent // 100, strike)
         monkeypatch.setattr(parts, "FIRST_PART", 5 * parts.MIB)
-        monkeypatch.setattr(packing, "zstandard", mock.Mock(ZstdCompressor=struck))
+        monkeypatch.setattr(packing, "zstandard", mock.Mock(wraps=zstandard, ZstdCompressor=struck))
         words, faults = trial.faults(heal=monkeypatch.undo)
         if not re.search(ENDS[fault], words):
             faults.append(f"another end: {words!r}")
