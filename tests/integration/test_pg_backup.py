@@ -8,6 +8,8 @@ import os
 import re
 import resource
 import signal
+import subprocess
+import sys
 import threading
 import time
 import typing as t
@@ -342,6 +344,7 @@ def test_a_full_disk_leaves_nothing(postgres: t.Any, tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert world.is_clean()
+    assert world.backup()["changed"]
 
 
 def test_the_lab_store_validates_what_it_is_sent(s3_world: World) -> None:
@@ -375,34 +378,44 @@ def test_an_object_that_is_there_is_not_replaced(world: World) -> None:
     assert b"".join(place.read("migrations/x/manifest.json")) == b"first"
 
 
-def test_secrets_are_nowhere(s3_world: World, small_parts: None) -> None:
-    """Every process of ours is looked at while it runs: neither arguments nor environment hold a secret."""
-    execute(s3_world.target, BULK)
-    secrets = [s3_world.target.password.encode(), str(s3_world.store["secret_key"]).encode()]
-    ended = threading.Event()
-    seen: dict[str, int] = {"looks": 0, "pg_dump": 0, "hits": 0}
+class Sampler:
+    """Looks at the arguments and the environment of every process, all the time, for these secrets."""
 
-    def sample() -> None:
-        while not ended.wait(0.01):
-            seen["looks"] += 1
+    def __init__(self, secrets: list[bytes]) -> None:
+        self._secrets = secrets
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.looks = self.hits = self.dumps = 0
+
+    def __enter__(self) -> Sampler:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ended.wait(0.01):
+            self.looks += 1
             for pid in filter(str.isdigit, os.listdir("/proc")):
                 for name in ("cmdline", "environ"):
                     try:
                         text = Path(f"/proc/{pid}/{name}").read_bytes()
                     except OSError:
                         continue
-                    seen["pg_dump"] += b"pg_dump" in text
-                    seen["hits"] += any(secret in text for secret in secrets)
+                    self.dumps += b"pg_dump" in text
+                    self.hits += any(secret in text for secret in self._secrets)
 
-    sampler = threading.Thread(target=sample)
-    sampler.start()
-    try:
+
+def test_secrets_are_nowhere(s3_world: World, small_parts: None) -> None:
+    """Every process of ours is looked at while it runs: neither arguments nor environment hold a secret."""
+    execute(s3_world.target, BULK)
+    secrets = [s3_world.target.password.encode(), str(s3_world.store["secret_key"]).encode()]
+    with Sampler(secrets) as sampler:
         answers = [s3_world.backup(), s3_world.restore()]
-    finally:
-        ended.set()
-        sampler.join()
-    assert seen["pg_dump"] > 0, "the sampler never saw pg_dump"
-    assert seen["hits"] == 0
+    assert sampler.dumps > 0, "the sampler never saw pg_dump"
+    assert sampler.hits == 0
     texts = [
         repr(answers).encode(),
         *(path.read_bytes() for path in s3_world.folder.rglob("*") if path.is_file()),
@@ -410,6 +423,17 @@ def test_secrets_are_nowhere(s3_world: World, small_parts: None) -> None:
     place = s3_world.place()
     texts += [b"".join(place.read(key)) for key in s3_world.objects() if key.endswith(".json")]
     assert not any(secret in text for text in texts for secret in secrets)
+
+
+@pytest.mark.parametrize("where", ["environment", "arguments"])
+def test_the_sampler_sees_what_others_do(where: str) -> None:
+    """The control: a client that is given its password as most are given it."""
+    secret = "s3cret-of-the-control"
+    command = [sys.executable, "-c", "import time; time.sleep(1)"]
+    options: dict[str, t.Any] = {"env": {"PGPASSWORD": secret}} if where == "environment" else {}
+    with Sampler([secret.encode()]) as sampler:
+        subprocess.run([*command, *([] if options else [f"--password={secret}"])], check=True, **options)
+    assert sampler.hits > 0
 
 
 def test_readiness_of_an_ordinary_owner(s3_world: World) -> None:
