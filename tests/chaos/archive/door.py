@@ -20,11 +20,13 @@ _HOP = ("connection", "transfer-encoding", "keep-alive")
 
 class Fault(t.NamedTuple):
     """``answer``: what is said instead; without one the connection is cut. ``is_passed_on``: only the
-    answer is lost. ``lasts``: every request from then on. ``act``: what happens to somebody else."""
+    answer is lost. ``lasts``: every request from then on; ``recurs``: every one of the same kind.
+    ``act``: what happens to somebody else."""
 
     answer: tuple[int, str] | None = None
     is_passed_on: bool = False
     lasts: bool = False
+    recurs: bool = False
     act: str = ""
 
 
@@ -41,7 +43,7 @@ def kind_of(method: str, target: str) -> str:
 
 
 class Door:
-    """Listens on a port of its own, and strikes at the first request of kind ``at``."""
+    """Listens on a port of its own, and strikes at the first request whose kind ends with ``at``."""
 
     def __init__(self, store_url: str, at: str, fault: Fault, act: t.Callable[[str], None]) -> None:
         self._address = urlsplit(store_url).netloc
@@ -100,10 +102,12 @@ class Door:
 
     def _strikes(self, request: http.server.BaseHTTPRequestHandler) -> bool:
         with self._lock:
-            if self.healed or (self.struck and not self._fault.lasts):
+            if self.healed or (self.struck and not (self._fault.lasts or self._fault.recurs)):
                 return False
-            self.struck = self.struck or kind_of(request.command, request.path) == self._at
-            return self.struck
+            is_meant = kind_of(request.command, request.path).endswith(self._at)
+            strikes = is_meant or (self.struck and self._fault.lasts)
+            self.struck = self.struck or is_meant
+            return strikes
 
     def _pass_on(
         self, request: http.server.BaseHTTPRequestHandler, body: bytes
