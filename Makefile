@@ -96,7 +96,7 @@ molecule: $(VENV)/test.stamp ## One scenario a role, on the lab.
 bench-data: $(VENV)/run.stamp ## The data step beside the server's own floor and a loop over users; USERS= and ROUNDS= scale it.
 	python -m bench.data
 
-bench-backup: $(VENV)/run.stamp ## Backup, proof and swap beside the programs' own floors and the runbook's pipeline; SIZE= (MiB) and ROUNDS=.
+bench-backup: $(VENV)/run.stamp ## Backup, proof and swap beside their floors and the runbook's pipeline; SIZE= (MiB) and ROUNDS= scale it.
 	python -m bench.backup
 
 ## To build
