@@ -32,8 +32,13 @@ class Trial:
         (report,) = Path(self.honest.folder / "work").glob("back_up-*.json")
         os.kill(json.loads(report.read_text())["pid"], signal.Signals[name])
 
-    def faults(self, heal: t.Callable[[], None], **options: t.Any) -> tuple[str, list[str]]:
-        """How the struck backup ended, and everything that is wrong with that."""
+    def faults(
+        self, heal: t.Callable[[], None], can_tidy: bool = False, **options: t.Any
+    ) -> tuple[str, list[str]]:
+        """How the struck backup ended, and everything that is wrong with that.
+
+        ``can_tidy``: it lives and reaches its store, so a failure leaves nothing for the next one to sweep.
+        """
         words, found = "", []
         try:
             self.honest.backup(**options)
@@ -44,6 +49,9 @@ class Trial:
         listed = self.honest.info()
         if not words and not listed:
             found.append("a success without a backup")
+        if words and can_tidy:
+            found += [f"not tidied up: {key}" for key in self.honest.objects()]
+            found += [f"not given up: {upload.key}" for upload in self.honest.place().pending()]
         # A process may die between the manifest and its last word: then there is a backup, and it is whole.
         found += self._torn("what the struck one left")
         found += [f"a session is left: {name}" for name in self._sessions()]
