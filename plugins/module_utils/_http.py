@@ -7,6 +7,7 @@ from __future__ import annotations
 import email.utils
 import http.client
 import json
+import math
 import time
 import typing as t
 from dataclasses import dataclass
@@ -153,7 +154,7 @@ def _wait_of(headers: t.Any, now: float) -> t.Optional[float]:
             if moment is None:
                 continue
             number = float(email.utils.mktime_tz(moment))
-        if number == number and 0 <= number < float("inf"):
+        if math.isfinite(number) and number >= 0:
             # No server sends us away for years: such a number is a time.
             return max(0.0, number - now) if number > 1e8 else number
     return None

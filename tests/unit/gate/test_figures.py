@@ -50,7 +50,8 @@ def test_nothing_is_never_made_a_figure(requests: t.Any, errors: t.Any, p95: t.A
     assert figures.requests == round(number(requests) or 0)
     if figures.requests:
         assert number(errors) is not None
-        assert figures.p95_ms == number(p95) is not None
+        assert number(p95) is not None
+        assert figures.p95_ms == number(p95)
     assert figures.errors is not None
     assert 0 <= figures.errors <= figures.requests
 
