@@ -44,11 +44,16 @@ def _parts(model: Model) -> dict[str, t.Any]:
 
 
 def own(model: Model, link: Link) -> Composable:
-    """For the body of a trigger before a write: row NEW of an organization to its OWNER."""
+    """For the body of a trigger before a write: row NEW of an organization to its OWNER.
+
+    One that has a user already is his, unless the new release says otherwise.
+    """
     return compose(
-        "BEGIN IF NEW.{column} IS NULL OR NOT {belongs} THEN"
+        "BEGIN IF NEW.{column} IS NULL OR (NOT {belongs}"
+        " AND starts_with(current_setting('application_name', true), {mark})) THEN"
         " NEW.{column} := coalesce({head}, NEW.{column}); END IF; RETURN NEW; END",
         column=link.owner,
+        mark=value(model.release_mark),
         belongs=sql.belongs(
             model,
             compose("NEW.{column}", column=link.owner),
