@@ -199,6 +199,20 @@ class TestByHand:
         assert moved.home("box-early-0") == "team"
 
 
+def test_a_mailbox_whose_user_is_gone_goes_nowhere(moved: MailShop) -> None:
+    moved.rows(
+        """ALTER TABLE "EmailAccount" DROP CONSTRAINT "EmailAccount_userId_fkey";
+           ALTER TABLE "Account" DROP CONSTRAINT "Account_userId_fkey";
+           DELETE FROM "User" WHERE id = 'early';
+           DELETE FROM "Member" WHERE "emailAccountId" = 'box-early-0'"""
+    )
+    moved.rows(BOX, {"owner": "early", "box": "new"})
+    assert (moved.home("box-early-0"), moved.home("new")) == (None, None)
+    assert moved.sweep()["swept"]["organizations removed"] == 1
+    assert (moved.home("box-early-0"), moved.home("new")) == (None, None)
+    assert bad(moved.call("org_integrity")) == {"orphans": "failed"}
+
+
 class TestTriggers:
     """What the old release does, seen at once."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import signal
 import threading
 import time
@@ -13,8 +12,6 @@ import typing as t
 from dataclasses import replace
 from pathlib import Path
 
-import psycopg2
-import psycopg2.errors
 import pytest
 
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import session
@@ -24,6 +21,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._tenancy.fingerp
     fingerprint,
 )
 from integration.tenancy_world import Database, call
+from integration.writer import Act, Writer
 from lab.ground import wait_until
 
 STATE = """
@@ -46,31 +44,17 @@ def expanded(database: Database, **people: int) -> Database:
     return database
 
 
-class OldApplication:
-    """Writes as the release before does: it knows nothing of organizations, and must never fail because of
-    us."""
+class OldApplication(Writer):
+    """The release before, on the runbook's schema."""
+
+    own_keys = ("EmailAccount_userId_fkey", "Premium_userId_fkey")
 
     def __init__(self, database: Database, seed: int, application: str = "old app") -> None:
-        self.database, self.application = database, application
-        self.random = random.Random(seed)
-        self.seed, self.number, self.done = seed, 0, 0
-        self.errors: list[str] = []
+        super().__init__(database, seed, application)
         self.users: list[str] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work)
 
-    def __enter__(self) -> OldApplication:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self._stop.set()
-        self._thread.join(20)
-
-    def _work(self) -> None:
-        connection = self.database.connect(self.application)
-        connection.autocommit = False
-        acts = [
+    def acts(self) -> list[Act]:
+        return [
             self._sign_up,
             self._sign_up_slowly,
             self._relink,
@@ -79,22 +63,6 @@ class OldApplication:
             self._delete,
             self._rename,
         ]
-        while not self._stop.is_set():
-            act = self.random.choice(acts)
-            try:
-                with connection.cursor() as cursor:
-                    act(cursor)
-                connection.commit()
-                self.done += 1
-            except psycopg2.errors.ForeignKeyViolation as exc:
-                connection.rollback()
-                # Another writer deleted the user: the application's own affair, if it is its own key.
-                if "userId" not in str(exc.diag.constraint_name):
-                    self.errors.append(f"{act.__name__}: {exc}")
-            except psycopg2.Error as exc:
-                connection.rollback()
-                self.errors.append(f"{act.__name__}: {exc}")
-        connection.close()
 
     def _new(self, kind: str) -> str:
         self.number += 1

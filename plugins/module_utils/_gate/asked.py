@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import abc
 import base64
 import json
 import time
@@ -121,7 +122,7 @@ class Line:
         return MigrationError("use", f"the gate's provider {self.name}", cause, cure, kind="gate")
 
 
-class Asked:
+class Asked(abc.ABC):
     """Asks for each window once, as soon as it is closed and its figures are in.
 
     Before the first one is, the time before the watch is asked for instead and not counted: a
@@ -142,9 +143,9 @@ class Asked:
         lag = description.get("lag_seconds")
         self.lag_seconds = self.lag_seconds if lag is None else float(lag)
 
+    @abc.abstractmethod
     def told(self, since: float, until: float) -> Told:
         """What the source tells of this stretch of time."""
-        raise NotImplementedError
 
     def observe(self, reading: Reading, position: Position | None, look: Look) -> None:
         place = dict(position or {})

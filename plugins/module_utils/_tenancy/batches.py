@@ -13,6 +13,7 @@ ago, a batch costs what its rows cost.
 
 from __future__ import annotations
 
+import abc
 import typing as t
 from dataclasses import dataclass
 
@@ -104,8 +105,38 @@ def bounds(connection: Connection, table: tuple[str, str], key: str, number: int
     return [marks[len(marks) * part // number] for part in range(1, number)]
 
 
+class Walk(abc.ABC):
+    """What all passes have in common, there and back: a table, in pages in the order of its key."""
+
+    model: Model
+
+    @property
+    @abc.abstractmethod
+    def table(self) -> str: ...
+
+    @property
+    @abc.abstractmethod
+    def key(self) -> str: ...
+
+    def page(self, connection: Connection, last: str | None, size: int, until: str | None) -> Page | None:
+        return next_page(connection, self.model.at(self.table), self.key, last, size, until)
+
+    def keys_of(self, connection: Connection, page: Page) -> list[str]:
+        """The keys of a page one by one, to find the row that cannot be done."""
+        found = rows(
+            connection,
+            compose(
+                "SELECT {key}::text FROM {table} WHERE {condition} ORDER BY {key}",
+                key=self.key,
+                table=self.model.at(self.table),
+                condition=page.condition(compose("{key}", key=self.key)),
+            ),
+        )
+        return [key for (key,) in found]
+
+
 @dataclass(frozen=True)
-class Task:
+class Task(Walk):
     """One pass: over users (link is None) or over the rows of a link."""
 
     model: Model
@@ -123,9 +154,6 @@ class Task:
     @property
     def key(self) -> str:
         return self.link.id if self.link else self.model.users.id
-
-    def page(self, connection: Connection, last: str | None, size: int, until: str | None) -> Page | None:
-        return next_page(connection, self.model.at(self.table), self.key, last, size, until)
 
     def apply(self, connection: Connection, page: Page, suffix: int = identity.SUFFIX) -> int:
         """Do the page; the number of organizations made or rows linked."""
@@ -208,19 +236,6 @@ class Task:
                 table=self.model.at(self.table),
                 condition=condition,
                 limit=value(limit),
-            ),
-        )
-        return [key for (key,) in found]
-
-    def keys_of(self, connection: Connection, page: Page) -> list[str]:
-        """The keys of a page one by one, to find the row that cannot be done."""
-        found = rows(
-            connection,
-            compose(
-                "SELECT {key}::text FROM {table} WHERE {condition} ORDER BY {key}",
-                key=self.key,
-                table=self.model.at(self.table),
-                condition=page.condition(compose("{key}", key=self.key)),
             ),
         )
         return [key for (key,) in found]

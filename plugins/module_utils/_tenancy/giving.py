@@ -28,7 +28,7 @@ if t.TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Giving:
+class Giving(batches.Walk):
     """One pass over the premiums: each to the organization of the user it is chosen for."""
 
     model: Model
@@ -45,11 +45,6 @@ class Giving:
     @property
     def key(self) -> str:
         return self.model.premium.id
-
-    def page(
-        self, connection: Connection, last: str | None, size: int, until: str | None
-    ) -> batches.Page | None:
-        return batches.next_page(connection, self.model.at(self.table), self.key, last, size, until)
 
     def apply(self, connection: Connection, page: batches.Page) -> int:
         """Rows that somebody holds are skipped, so the batch waits for nobody.
@@ -108,23 +103,12 @@ class Giving:
         )
         return [key for (key,) in found]
 
-    def keys_of(self, connection: Connection, page: batches.Page) -> list[str]:
-        found = rows(
-            connection,
-            compose(
-                "SELECT p.{premium_id}::text FROM {premiums} p WHERE {range} ORDER BY p.{premium_id}",
-                range=page.condition(self._key()),
-                **premiums.parts_of(self.model),
-            ),
-        )
-        return [key for (key,) in found]
-
     def _key(self) -> Composable:
         return compose("p.{id}", id=self.model.premium.id)
 
 
 @dataclass(frozen=True)
-class Taking:
+class Taking(batches.Walk):
     """The way back, over the users: from f(user) or his team the premium he has. Any other link is in use."""
 
     model: Model
@@ -144,11 +128,6 @@ class Taking:
     @property
     def key(self) -> str:
         return self.model.users.id
-
-    def page(
-        self, connection: Connection, last: str | None, size: int, until: str | None
-    ) -> batches.Page | None:
-        return batches.next_page(connection, self.model.at(self.table), self.key, last, size, until)
 
     def apply(self, connection: Connection, page: batches.Page) -> int:
         found = row(
@@ -171,22 +150,12 @@ class Taking:
         return int(found[0])
 
     def remaining(self, connection: Connection, limit: int) -> list[str]:
-        return self._keys(connection, self._ours(), raw("true"), compose("LIMIT {limit}", limit=value(limit)))
-
-    def keys_of(self, connection: Connection, page: batches.Page) -> list[str]:
-        people = compose("{users} u", **premiums.parts_of(self.model))
-        return self._keys(connection, people, page.condition(self._key()), raw(""))
-
-    def _keys(
-        self, connection: Connection, source: Composable, condition: Composable, ending: Composable
-    ) -> list[str]:
         found = rows(
             connection,
             compose(
-                "SELECT u.{user}::text FROM {source} WHERE {condition} ORDER BY u.{user} {ending}",
-                source=source,
-                condition=condition,
-                ending=ending,
+                "SELECT u.{user}::text FROM {ours} ORDER BY u.{user} LIMIT {limit}",
+                ours=self._ours(),
+                limit=value(limit),
                 **premiums.parts_of(self.model),
             ),
         )

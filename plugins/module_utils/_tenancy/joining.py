@@ -22,16 +22,7 @@ if t.TYPE_CHECKING:
     from ansible_collections.emailai.migration.plugins.module_utils._tenancy.model import Model
 
 
-@dataclass(frozen=True)
-class Joining:
-    """One pass over the accounts: each that is a member nowhere joins the organization of its user."""
-
-    model: Model
-
-    @property
-    def name(self) -> str:
-        return self.model.accounts.name
-
+class _OverAccounts(batches.Walk):
     @property
     def table(self) -> str:
         return self.model.accounts.table
@@ -40,10 +31,16 @@ class Joining:
     def key(self) -> str:
         return self.model.accounts.id
 
-    def page(
-        self, connection: Connection, last: str | None, size: int, until: str | None
-    ) -> batches.Page | None:
-        return batches.next_page(connection, self.model.at(self.table), self.key, last, size, until)
+
+@dataclass(frozen=True)
+class Joining(_OverAccounts):
+    """One pass over the accounts: each that is a member nowhere joins the organization of its user."""
+
+    model: Model
+
+    @property
+    def name(self) -> str:
+        return self.model.accounts.name
 
     def apply(self, connection: Connection, page: batches.Page) -> int:
         """The same order of locks as where accounts get a column: organizations, then the rows."""
@@ -69,7 +66,7 @@ class Joining:
                 """,
                 range=page.condition(self._key()),
                 is_due=mailboxes.is_due_in_range(self.model),
-                home=sql.organization_of(compose("t.{owner}", **parts)),
+                home=mailboxes.home(self.model),
                 join=mailboxes.join(self.model),
                 **parts,
             ),
@@ -81,10 +78,10 @@ class Joining:
         found = rows(
             connection,
             compose(
-                "SELECT t.{account}::text FROM {accounts} t JOIN {organizations} o"
-                " ON o.{organization} = {home} WHERE {is_due} AND NOT {set_aside}"
+                "SELECT t.{account}::text FROM {accounts} t JOIN {users} u ON u.{user} = t.{owner}"
+                " JOIN {organizations} o ON o.{organization} = {home} WHERE {is_due} AND NOT {set_aside}"
                 " ORDER BY t.{account} LIMIT {limit}",
-                home=sql.organization_of(compose("t.{owner}", **parts)),
+                home=sql.organization_of(compose("u.{user}", **parts)),
                 is_due=self._is_due(),
                 set_aside=sql.quarantined(self.table, self._key()),
                 limit=value(limit),
@@ -92,9 +89,6 @@ class Joining:
             ),
         )
         return [key for (key,) in found]
-
-    def keys_of(self, connection: Connection, page: batches.Page) -> list[str]:
-        return _keys_of(connection, self.model, page)
 
     def _is_due(self) -> Composable:
         return compose(
@@ -108,7 +102,7 @@ class Joining:
 
 
 @dataclass(frozen=True)
-class Leaving:
+class Leaving(_OverAccounts):
     """The way back, over the accounts: the memberships that the rule made. Any other is in use."""
 
     model: Model
@@ -120,19 +114,6 @@ class Leaving:
     @property
     def part(self) -> str:
         return self.model.accounts.name
-
-    @property
-    def table(self) -> str:
-        return self.model.accounts.table
-
-    @property
-    def key(self) -> str:
-        return self.model.accounts.id
-
-    def page(
-        self, connection: Connection, last: str | None, size: int, until: str | None
-    ) -> batches.Page | None:
-        return batches.next_page(connection, self.model.at(self.table), self.key, last, size, until)
 
     def apply(self, connection: Connection, page: batches.Page) -> int:
         found = row(
@@ -167,9 +148,6 @@ class Leaving:
         )
         return [key for (key,) in found]
 
-    def keys_of(self, connection: Connection, page: batches.Page) -> list[str]:
-        return _keys_of(connection, self.model, page)
-
     def _is_made(self) -> Composable:
         return compose(
             "{ours} AND m.{belongs_to} = {home}",
@@ -177,15 +155,3 @@ class Leaving:
             home=sql.organization_of(compose("t.{owner}", **mailboxes.parts_of(self.model))),
             **mailboxes.parts_of(self.model),
         )
-
-
-def _keys_of(connection: Connection, model: Model, page: batches.Page) -> list[str]:
-    found = rows(
-        connection,
-        compose(
-            "SELECT t.{account}::text FROM {accounts} t WHERE {range} ORDER BY t.{account}",
-            range=page.condition(compose("t.{account}", **mailboxes.parts_of(model))),
-            **mailboxes.parts_of(model),
-        ),
-    )
-    return [key for (key,) in found]

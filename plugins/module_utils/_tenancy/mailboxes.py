@@ -58,6 +58,15 @@ def join(model: Model) -> Composable:
 # -- the rule -------------------------------------------------------------------
 
 
+def home(model: Model) -> Composable:
+    """The organization that account ``t`` would join; NULL where its user is gone."""
+    return compose(
+        "(SELECT {home} FROM {users} u WHERE u.{user} = t.{owner})",
+        home=sql.organization_of(compose("u.{user}", **parts_of(model))),
+        **parts_of(model),
+    )
+
+
 def has_any(model: Model, user: Composable) -> Composable:
     return compose("EXISTS (SELECT 1 FROM {accounts} b WHERE b.{owner} = {one})", one=user, **parts_of(model))
 
@@ -98,7 +107,7 @@ def join_at_once(model: Model) -> Composable:
         " FROM {accounts} t JOIN {organizations} o ON o.{organization} = {home}"
         " WHERE t.{account} = NEW.{account} AND {is_free}) p ON CONFLICT DO NOTHING;",
         join=join(model),
-        home=sql.organization_of(compose("t.{owner}", **parts_of(model))),
+        home=home(model),
         is_free=sql.is_unlinked(model, model.accounts),
         **parts_of(model),
     )
@@ -244,7 +253,12 @@ def access(connection: Connection, model: Model, user: str) -> list[str]:
 
 
 def guards(connection: Connection, model: Model) -> list[str]:
-    """Triggers of somebody else's on the memberships that fire on DELETE, and may refuse one. Reads only."""
+    """Triggers of somebody else's on the memberships that fire on DELETE, and may refuse one. Reads only.
+
+    Models of this kind are known to have one. Elsewhere a membership goes only with its user.
+    """
+    if not model.has_member_accounts:
+        return []
     found = rows(
         connection,
         compose(

@@ -87,7 +87,7 @@ def hand_over(model: Model, links: t.Sequence[Link]) -> list[Composable]:
         )
         for link in links
     ]
-    if model.sharing:
+    if model.sharing and premiums.NAME in model.reverse:
         statements.append(
             compose(
                 "IF NOT {still} AND {head} IS NOT NULL THEN {move} END IF;",

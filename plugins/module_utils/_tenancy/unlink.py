@@ -13,7 +13,6 @@ from ansible_collections.emailai.migration.plugins.module_utils._postgres import
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import session
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.statement import (
     compose,
-    raw,
     row,
     rows,
     value,
@@ -44,7 +43,7 @@ if t.TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Unlinking:
+class Unlinking(batches.Walk):
     """Takes back the links that the rule made. A link that somebody set otherwise is in use and stays."""
 
     model: Model
@@ -65,11 +64,6 @@ class Unlinking:
     @property
     def key(self) -> str:
         return self.link.id
-
-    def page(
-        self, connection: Connection, last: str | None, size: int, until: str | None
-    ) -> batches.Page | None:
-        return batches.next_page(connection, self.model.at(self.table), self.key, last, size, until)
 
     def _ours(self) -> t.Any:
         # Equal, but in a form that no index on the link can serve for a range of keys.
@@ -107,20 +101,14 @@ class Unlinking:
         return int(found[0])
 
     def remaining(self, connection: Connection, limit: int) -> list[str]:
-        return self._keys(connection, self._ours(), compose("LIMIT {limit}", limit=value(limit)))
-
-    def keys_of(self, connection: Connection, page: batches.Page) -> list[str]:
-        return self._keys(connection, page.condition(compose("t.{id}", id=self.link.id)), raw(""))
-
-    def _keys(self, connection: Connection, condition: t.Any, ending: t.Any) -> list[str]:
         found = rows(
             connection,
             compose(
-                "SELECT t.{id}::text FROM {table} t WHERE {condition} ORDER BY t.{id} {ending}",
+                "SELECT t.{id}::text FROM {table} t WHERE {ours} ORDER BY t.{id} LIMIT {limit}",
                 id=self.link.id,
                 table=self.model.at(self.table),
-                condition=condition,
-                ending=ending,
+                ours=self._ours(),
+                limit=value(limit),
             ),
         )
         return [key for (key,) in found]
@@ -234,7 +222,7 @@ def _refuse_cascades(connection: Connection, model: Model, keeps: bool) -> None:
 
 def _refuse_guards(connection: Connection, model: Model) -> None:
     """Where a membership is the link, taking it back is a DELETE."""
-    found = mailboxes.guards(connection, model) if model.has_member_accounts else []
+    found = mailboxes.guards(connection, model)
     connection.rollback()
     if found:
         raise MigrationError(

@@ -1,59 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The release before, as a session of its own that writes without a pause."""
+"""The release before, on the schemas of the other presets."""
 
 from __future__ import annotations
 
-import random
-import threading
 import typing as t
 
-import psycopg2
-
-from integration.tenancy_world import Database
-
-# What another writer deleted meanwhile is no fault of the migration.
-ITS_OWN_KEYS: t.Final = ("User_premiumId_fkey", "Account_userId_fkey", "EmailAccount_userId_fkey")
+from integration.writer import Act, Writer
 
 
-class OldApplication:
-    """Signs up, buys, joins, leaves and deletes as the release before does, and never fails because of us."""
+class OldApplication(Writer):
+    """Signs up, buys, joins, leaves and deletes, where users point at a premium."""
 
-    def __init__(self, database: Database, seed: int) -> None:
-        self.database, self.seed, self.number = database, seed, 0
-        self.random = random.Random(seed)
-        self.errors: list[str] = []
-        self.done = 0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work)
+    own_keys = ("User_premiumId_fkey", "Account_userId_fkey", "EmailAccount_userId_fkey")
 
-    def __enter__(self) -> OldApplication:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self._stop.set()
-        self._thread.join(20)
-
-    def _work(self) -> None:
-        connection = self.database.connect()
-        connection.autocommit = False
-        acts = self._acts()
-        while not self._stop.is_set():
-            act = self.random.choice(acts)
-            try:
-                with connection.cursor() as cursor:
-                    act(cursor)
-                connection.commit()
-                self.done += 1
-            except psycopg2.Error as exc:
-                connection.rollback()
-                constraint = str(exc.diag.constraint_name)
-                # Its own keys: another writer deleted the row it meant.
-                if constraint not in ITS_OWN_KEYS:
-                    self.errors.append(f"{act.__name__}: {exc}")
-        connection.close()
-
-    def _acts(self) -> list[t.Callable[[t.Any], None]]:
+    def acts(self) -> list[Act]:
         return [self._sign_up, self._buy, self._join, self._leave, self._delete, self._end]
 
     def _new(self) -> str:
@@ -107,7 +67,7 @@ class OldApplication:
 class MailApplication(OldApplication):
     """The same where mailboxes come, go and change hands more often than premiums."""
 
-    def _acts(self) -> list[t.Callable[[t.Any], None]]:
+    def acts(self) -> list[Act]:
         return [
             self._sign_up,
             self._add,
