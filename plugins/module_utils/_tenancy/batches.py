@@ -165,7 +165,7 @@ class Task(Walk):
         condition = compose(
             "{page} AND NOT {has} AND NOT {young}",
             page=page.condition(column),
-            has=sql.has_membership(self.model, column),
+            has=sql.has_membership_by_key(self.model, column),
             young=sql.is_young(self.model, self.grace_seconds),
         )
         people = sql.people(self.model, condition, raw("FOR KEY SHARE OF u SKIP LOCKED"))

@@ -201,6 +201,21 @@ def has_membership(model: Model, user: Composable) -> Composable:
     )
 
 
+def has_membership_by_key(model: Model, user: Composable) -> Composable:
+    """The same for a statement about few users: the server looks each of them up.
+
+    Of EXISTS it would make a join and, while the table is small, read all memberships for each batch.
+    """
+    if model.has_member_accounts:
+        return has_membership(model, user)
+    return compose(
+        "coalesce((SELECT true FROM {members} m WHERE m.{user} = {id} LIMIT 1), false)",
+        members=model.at(model.members.table),
+        user=model.members.user,
+        id=user,
+    )
+
+
 def belongs(model: Model, user: Composable, organization: Composable) -> Composable:
     """Whether a user, or one of his accounts, is a member of an organization."""
     if model.has_member_accounts:
@@ -277,8 +292,8 @@ def create(model: Model, placed: Composable, suffix: int = identity.SUFFIX) -> C
 def _joined(model: Model) -> Composable:
     return compose(
         "standing AS (SELECT id FROM made UNION ALL"
-        "   SELECT o.{organization_id} FROM {organizations} o WHERE o.{organization_id} IN (SELECT"
-        " home FROM person)),"
+        "   SELECT o.{organization_id} FROM {organizations} o WHERE o.{organization_id} IN"
+        " (SELECT home FROM person EXCEPT SELECT id FROM made)),"
         " joined AS ({join} FROM person p JOIN standing s ON s.id = p.home"
         "   ON CONFLICT DO NOTHING RETURNING {member_user} AS id)",
         organization_id=model.organizations.id,
