@@ -18,7 +18,7 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import Target, session
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy import sync, worker
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import identity, sync, worker
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy.engine import Settings
 from bench.application import Application, Waits
 from bench.figures import Figures, percentile
@@ -38,20 +38,24 @@ TARGETS: t.Final = {
     "big_update_lock_waits_over_100ms": "more than 0, or the control proves nothing",
     "rss_mib": "at most 150",
 }
+_HOME: t.Final = identity.organization_id_sql
+# The rows that ours makes, each by the rule: the comparison below holds them equal.
 _FLOOR = (
-    """INSERT INTO "Organization" (id, name, slug, "createdAt", "updatedAt")
-       SELECT 'o' || id, name || '''s organization', 'o-' || id, now(), now() FROM users""",
-    """INSERT INTO "OrganizationMember" (id, "userId", "organizationId", role, "createdAt", "updatedAt")
-       SELECT 'm' || id, id, 'o' || id, 'OWNER', now(), now() FROM users""",
-    """UPDATE "EmailAccount" SET "organizationId" = 'o' || "userId" """,
-    """UPDATE "Premium" SET "organizationId" = 'o' || "userId" """,
+    f"""INSERT INTO "Organization" (id, name, slug, "createdAt", "updatedAt")
+       SELECT {_HOME("id")}, {identity.organization_name_sql("name", "email")},
+              {identity.slug_sql("id", "name", "email")}, "createdAt", "createdAt" FROM users""",
+    f"""INSERT INTO "OrganizationMember" (id, "userId", "organizationId", role, "createdAt", "updatedAt")
+       SELECT {identity.member_id_sql("id")}, id, {_HOME("id")}, 'OWNER', "createdAt", "createdAt"
+         FROM users""",
+    f"""UPDATE "EmailAccount" SET "organizationId" = {_HOME('"userId"')}""",
+    f"""UPDATE "Premium" SET "organizationId" = {_HOME('"userId"')}""",
 )
 # The same while users come: of those who came after the first statement, none has an organization.
 _AT_ONCE = (
     _FLOOR[0],
-    _FLOOR[1] + """ WHERE EXISTS (SELECT 1 FROM "Organization" o WHERE o.id = 'o' || users.id)""",
+    f"""{_FLOOR[1]} WHERE EXISTS (SELECT 1 FROM "Organization" o WHERE o.id = {_HOME("users.id")})""",
     *(
-        f"""{update} WHERE EXISTS (SELECT 1 FROM "Organization" o WHERE o.id = 'o' || "userId")"""
+        f"""{update} WHERE EXISTS (SELECT 1 FROM "Organization" o WHERE o.id = {_HOME('"userId"')})"""
         for update in _FLOOR[2:]
     ),
 )
@@ -63,10 +67,30 @@ _LOOP = (
     """UPDATE "EmailAccount" SET "organizationId" = 'o' || %(id)s WHERE "userId" = %(id)s""",
     """UPDATE "Premium" SET "organizationId" = 'o' || %(id)s WHERE "userId" = %(id)s""",
 )
-_SIZE = """SELECT sum(pg_total_relation_size(c.oid)) FROM pg_class c
+# With the indexes that were there before: those on the link are wanted, and no growth.
+_SIZE = """SELECT sum(pg_total_relation_size(c.oid)) - coalesce(sum((SELECT sum(pg_relation_size(i.indexrelid))
+             FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey)
+            WHERE i.indrelid = c.oid AND a.attname = 'organizationId')), 0) FROM pg_class c
             WHERE c.oid IN ('"EmailAccount"'::regclass, '"Premium"'::regclass)"""
 _LOOPED_USERS: t.Final = 200
 _SIGN_UPS: t.Final = 400
+
+
+_CONTENT = """
+SELECT md5(string_agg(line, E'\\n' ORDER BY line COLLATE "C")) FROM (
+    SELECT o::text AS line FROM "Organization" o UNION ALL
+    SELECT concat_ws(',', m.id, m."userId", m."organizationId", m.role) FROM "OrganizationMember" m UNION ALL
+    SELECT concat_ws(',', a.id, a."organizationId") FROM "EmailAccount" a UNION ALL
+    SELECT concat_ws(',', p.id, p."organizationId") FROM "Premium" p
+) all_of_it
+"""
+
+
+def content(target: Target) -> str:
+    """A digest of what was made; two ways that made the same have the same."""
+    with connected(target) as connection, connection.cursor() as cursor:
+        cursor.execute(_CONTENT)
+        return str(cursor.fetchone()[0])
 
 
 def floor(target: Target) -> float:
@@ -145,10 +169,13 @@ def compare(people: People, folder: str, figures: Figures, rounds: int) -> None:
     for number in range(rounds):
         with people.copy("floor") as target:
             least = floor(target)
+            wanted = content(target)
         with people.copy("ours") as target:
             before = size_of(target)
             answer = migrate(people, target, folder, figures)
             figures.add("growth", size_of(target) / before)
+            if content(target) != wanted:
+                raise RuntimeError("ours and the floor made different rows: there is nothing to compare")
         with people.copy("looped") as target:
             looped = per_row_loop(target)
         seconds = answer["seconds"]

@@ -1,6 +1,6 @@
 # Copyright (c) emailai.migration contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The statements of the pass: pages of keys, and what is done with a page.
+"""The statements of the pass: what is done with a page of keys.
 
 Whoever creates holds users first, then organizations; whoever links holds
 organizations, then the rows that get a link, of which no key leads to their
@@ -13,7 +13,6 @@ ago, a batch costs what its rows cost.
 
 from __future__ import annotations
 
-import abc
 import typing as t
 from dataclasses import dataclass
 
@@ -23,9 +22,8 @@ from ansible_collections.emailai.migration.plugins.module_utils._postgres.statem
     row,
     rows,
     value,
-    values,
 )
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy import identity, sql, teams
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import identity, pages, sql, teams
 
 if t.TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -35,108 +33,7 @@ if t.TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Page:
-    """Either a range of keys (after ``last`` up to ``end``) or a list of them."""
-
-    size: int
-    last: str | None = None
-    end: str | None = None
-    keys: tuple[str, ...] = ()
-
-    def condition(self, column: Composable) -> Composable:
-        if self.keys:
-            return compose("{column} = ANY({keys})", column=column, keys=values(self.keys))
-        upper = compose("{column} <= {end}", column=column, end=value(self.end))
-        if self.last is None:
-            return upper
-        return compose("{column} > {last} AND {upper}", column=column, last=value(self.last), upper=upper)
-
-
-def listed(keys: t.Sequence[str]) -> Page:
-    return Page(len(keys), keys=tuple(keys))
-
-
-def next_page(
-    connection: Connection,
-    table: tuple[str, str],
-    key: str,
-    last: str | None,
-    size: int,
-    until: str | None = None,
-) -> Page | None:
-    """The next ``size`` rows in key order, whatever their state; None at the end, or beyond ``until``."""
-    after = compose(
-        "WHERE {lower} AND {upper}",
-        lower=compose("{key} > {last}", key=key, last=value(last)) if last is not None else raw("true"),
-        upper=compose("{key} <= {until}", key=key, until=value(until)) if until is not None else raw("true"),
-    )
-    found = rows(
-        connection,
-        compose(
-            "SELECT key::text, count(*) OVER () FROM (SELECT {key} AS key FROM {table} {after}"
-            " ORDER BY {key} LIMIT {size}) page ORDER BY page.key DESC LIMIT 1",
-            key=key,
-            table=table,
-            after=after,
-            size=value(size),
-        ),
-    )
-    return Page(found[0][1], last, found[0][0]) if found else None
-
-
-def bounds(connection: Connection, table: tuple[str, str], key: str, number: int) -> list[str]:
-    """Keys that divide a table into ``number`` parts of about one size, by the planner's own statistics.
-
-    None without statistics. Any keys will do: they decide only how evenly the work is shared.
-    """
-    found = rows(
-        connection,
-        compose(
-            "SELECT histogram_bounds::text::text[] FROM pg_stats WHERE schemaname = {schema}"
-            " AND tablename = {table} AND attname = {key} AND NOT inherited",
-            schema=value(table[0]),
-            table=value(table[1]),
-            key=value(key),
-        ),
-    )
-    marks = (found[0][0] if found else None) or []
-    if len(marks) <= number:
-        return []
-    return [marks[len(marks) * part // number] for part in range(1, number)]
-
-
-class Walk(abc.ABC):
-    """What all passes have in common, there and back: a table, in pages in the order of its key."""
-
-    model: Model
-
-    @property
-    @abc.abstractmethod
-    def table(self) -> str: ...
-
-    @property
-    @abc.abstractmethod
-    def key(self) -> str: ...
-
-    def page(self, connection: Connection, last: str | None, size: int, until: str | None) -> Page | None:
-        return next_page(connection, self.model.at(self.table), self.key, last, size, until)
-
-    def keys_of(self, connection: Connection, page: Page) -> list[str]:
-        """The keys of a page one by one, to find the row that cannot be done."""
-        found = rows(
-            connection,
-            compose(
-                "SELECT {key}::text FROM {table} WHERE {condition} ORDER BY {key}",
-                key=self.key,
-                table=self.model.at(self.table),
-                condition=page.condition(compose("{key}", key=self.key)),
-            ),
-        )
-        return [key for (key,) in found]
-
-
-@dataclass(frozen=True)
-class Task(Walk):
+class Task(pages.Walk):
     """One pass: over users (link is None) or over the rows of a link."""
 
     model: Model
@@ -155,12 +52,16 @@ class Task(Walk):
     def key(self) -> str:
         return self.link.id if self.link else self.model.users.id
 
-    def apply(self, connection: Connection, page: Page, suffix: int = identity.SUFFIX) -> int:
+    @property
+    def fills(self) -> str | None:
+        return self.link.organization if self.link else None
+
+    def apply(self, connection: Connection, page: pages.Page, suffix: int = identity.SUFFIX) -> int:
         """Do the page; the number of organizations made or rows linked."""
         statement = self._link(self.link, page) if self.link else self._create(page, suffix)
         return int(row(connection, statement)[0])
 
-    def _create(self, page: Page, suffix: int) -> Composable:
+    def _create(self, page: pages.Page, suffix: int) -> Composable:
         column = compose("u.{id}", id=self.model.users.id)
         condition = compose(
             "{page} AND NOT {has} AND NOT {young}",
@@ -174,7 +75,7 @@ class Task(Walk):
             create=sql.create(self.model, teams.placed(self.model, people), suffix),
         )
 
-    def _link(self, link: Link, page: Page) -> Composable:
+    def _link(self, link: Link, page: pages.Page) -> Composable:
         # (SELECT count(*) FROM homes) is evaluated before the first row is locked: that is what makes
         # the order of locks certain. A row that changes meanwhile has another place: the sweep's.
         model = self.model

@@ -25,8 +25,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._postgres.statem
     sqlstate,
     value,
 )
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy import progress, pulse
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy.batches import Page, bounds, listed
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import pages, progress, pulse
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy.throttle import Pace
 
 if t.TYPE_CHECKING:
@@ -41,6 +40,8 @@ _ROUNDS: t.Final = 20
 RECONNECT_SECONDS: t.Final = 60
 # A table of fewer batches is not worth a second session.
 _BATCHES_A_WORKER: t.Final = 3
+# A table of fewer batches may double; nobody will notice.
+_BATCHES_FOR_STRIPES: t.Final = 8
 
 
 class Work(t.Protocol):
@@ -52,10 +53,14 @@ class Work(t.Protocol):
     def table(self) -> str: ...
     @property
     def key(self) -> str: ...
-    def page(self, connection: Connection, last: str | None, size: int, until: str | None) -> Page | None: ...
-    def apply(self, connection: Connection, page: Page) -> int: ...
+    @property
+    def fills(self) -> str | None: ...
+    def page(
+        self, connection: Connection, part: pages.Part, last: str | None, size: int
+    ) -> pages.Page | None: ...
+    def apply(self, connection: Connection, page: pages.Page) -> int: ...
     def remaining(self, connection: Connection, limit: int) -> list[str]: ...
-    def keys_of(self, connection: Connection, page: Page) -> list[str]: ...
+    def keys_of(self, connection: Connection, page: pages.Page) -> list[str]: ...
 
 
 @dataclass(frozen=True)
@@ -114,29 +119,33 @@ class Engine:
         names = self._divide(work, total)
         if len(names) == 1:
             return self._walk_part(work, names[0], total)
-        lanes = [self._lane() for _name in names]
+        # Each worker takes neighbours: the stripes of one range one after the other.
+        number = min(max(1, self.settings.workers), len(names))
+        share = -(-len(names) // number)
+        shares = [names[at : at + share] for at in range(0, len(names), share)]
+        lanes = [self._lane() for _names in shares]
         try:
             with ThreadPoolExecutor(len(lanes)) as pool:
                 # The figures of the whole stand in the row of the first part.
-                totals = [total] + [0] * (len(names) - 1)
-                parts = list(
-                    pool.map(lambda lane, name, rows: lane.guarded(work, name, rows), lanes, names, totals)
+                totals = [total] + [0] * (len(lanes) - 1)
+                found = pool.map(
+                    lambda lane, names, rows: lane.guarded(work, names, rows), lanes, shares, totals
                 )
+                return _together(list(found))
         finally:
             for lane in lanes:
                 self.quarantined += lane.quarantined
                 lane.close()
-        return _together(parts)
 
     def _lane(self) -> Engine:
         lane = Engine(self.target, self.maker, self.model, self.settings, self.epoch, self.display, self.room)
         lane._stopped = self._stopped
         return lane
 
-    def guarded(self, work: Work, name: str, total: int) -> progress.Position:
-        """One part. When a worker fails the others end after their batch."""
+    def guarded(self, work: Work, names: t.Sequence[str], total: int) -> list[progress.Position]:
+        """Some parts, one after the other. When a worker fails the others end after their batch."""
         try:
-            return self._walk_part(work, name, total)
+            return [self._walk_part(work, name, 0 if at else total) for at, name in enumerate(names)]
         except BaseException:
             self._stopped.set()
             raise
@@ -146,15 +155,26 @@ class Engine:
         run_id = self.settings.run_id
         names = progress.parts(self.connection, run_id, work.name)
         if not names:
-            number = min(self.settings.workers, total // self.settings.batch_rows // _BATCHES_A_WORKER)
-            marks = bounds(self.connection, self.model.at(work.table), work.key, number) if number > 1 else []
-            names = [progress.part_name(work.name, part) for part in range(len(marks) + 1)]
-            for name, last, until in zip(names, [None, *marks], [*marks, None]):
-                position = progress.Position(last=last, until=until)
-                progress.save(self.connection, run_id, name, position, 0, self.epoch, "")
+            for position in self._cut(work, total // self.settings.batch_rows // _BATCHES_A_WORKER):
+                names.append(progress.part_name(work.name, len(names)))
+                progress.save(self.connection, run_id, names[-1], position, 0, self.epoch, "")
             self.fenced_commit()
         self.connection.rollback()
         return names
+
+    def _cut(self, work: Work, most: int) -> list[progress.Position]:
+        """A range of keys for each worker, and in each the stripes; a small table stays whole."""
+        table = self.model.at(work.table)
+        number = min(self.settings.workers, most)
+        marks = pages.bounds(self.connection, table, work.key, number) if number > 1 else []
+        stripes = 1
+        if work.fills and most >= _BATCHES_FOR_STRIPES:
+            stripes = pages.stripes(self.connection, table, work.key, work.fills)
+        return [
+            progress.Position(last, pages.Part(until, stripe, stripes))
+            for last, until in zip([None, *marks], [*marks, None])
+            for stripe in range(stripes)
+        ]
 
     def _walk_part(self, work: Work, name: str, total: int) -> progress.Position:
         while True:
@@ -173,7 +193,7 @@ class Engine:
         self.connection.rollback()
         while not (position.is_finished or self._stopped.is_set()):
             self.obey()
-            page = work.page(self.connection, position.last, self.pace.rows, position.until)
+            page = work.page(self.connection, position.part, position.last, self.pace.rows)
             self.connection.rollback()
             begun = time.monotonic()
             if page is None:
@@ -185,7 +205,7 @@ class Engine:
             time.sleep(self.pace.rest(time.monotonic() - begun))
         return position
 
-    def _batch(self, work: Work, name: str, page: Page, position: progress.Position, total: int) -> int:
+    def _batch(self, work: Work, name: str, page: pages.Page, position: progress.Position, total: int) -> int:
         """The page and the new cursor in one transaction; gives the rows changed."""
         begun = time.monotonic()
         try:
@@ -209,7 +229,7 @@ class Engine:
         self._save(name, whole, total)
         return changed
 
-    def _apply(self, work: Work, page: Page) -> int:
+    def _apply(self, work: Work, page: pages.Page) -> int:
         # Without statistics of tables that were empty a moment ago the planner
         # would read whole tables for each batch.
         run(self.connection, compose("SET LOCAL enable_seqscan = off"))
@@ -232,7 +252,7 @@ class Engine:
         if not keys:
             return 0
         try:
-            changed = self._apply(work, listed(keys))
+            changed = self._apply(work, pages.listed(keys))
             self.fenced_commit()
             return changed
         except driver_error() as exc:
@@ -381,12 +401,13 @@ class Engine:
                 time.sleep(0.5)
 
 
-def _together(parts: t.Sequence[progress.Position]) -> progress.Position:
-    """The parts as one. They were done at the same time, so a row costs a share of their seconds."""
+def _together(lanes: t.Sequence[t.Sequence[progress.Position]]) -> progress.Position:
+    """The parts as one. Lanes worked at the same time, so a row costs a share of their seconds."""
+    parts = [part for lane in lanes for part in lane]
     return progress.Position(
         done=sum(part.done for part in parts),
         changed=sum(part.changed for part in parts),
-        seconds=sum(part.seconds for part in parts) / len(parts),
+        seconds=sum(part.seconds for part in parts) / len(lanes),
         is_finished=all(part.is_finished for part in parts),
     )
 

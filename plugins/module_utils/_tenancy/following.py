@@ -14,7 +14,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._postgres.statem
     rows,
     value,
 )
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy import batches, sql
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import batches, pages, sql
 
 if t.TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -27,7 +27,7 @@ if t.TYPE_CHECKING:
 class Following(batches.Task):
     """One pass over such rows, after the pass over those they hang on."""
 
-    def _link(self, link: Link, page: batches.Page) -> Composable:
+    def _link(self, link: Link, page: pages.Page) -> Composable:
         """Organizations are held first, then the rows hung on, then the rows: nobody is waited for."""
         parent = self.model.parent(link)
         return compose(

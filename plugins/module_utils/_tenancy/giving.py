@@ -15,7 +15,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._postgres.statem
     value,
 )
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy import (
-    batches,
+    pages,
     premiums,
     sql,
 )
@@ -28,7 +28,7 @@ if t.TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Giving(batches.Walk):
+class Giving(pages.Walk):
     """One pass over the premiums: each to the organization of the user it is chosen for."""
 
     model: Model
@@ -46,7 +46,7 @@ class Giving(batches.Walk):
     def key(self) -> str:
         return self.model.premium.id
 
-    def apply(self, connection: Connection, page: batches.Page) -> int:
+    def apply(self, connection: Connection, page: pages.Page) -> int:
         """Rows that somebody holds are skipped, so the batch waits for nobody.
 
         The users are held against a change of their premium until the commit: their trigger then
@@ -108,7 +108,7 @@ class Giving(batches.Walk):
 
 
 @dataclass(frozen=True)
-class Taking(batches.Walk):
+class Taking(pages.Walk):
     """The way back, over the users: from f(user) or his team the premium he has. Any other link is in use."""
 
     model: Model
@@ -129,7 +129,7 @@ class Taking(batches.Walk):
     def key(self) -> str:
         return self.model.users.id
 
-    def apply(self, connection: Connection, page: batches.Page) -> int:
+    def apply(self, connection: Connection, page: pages.Page) -> int:
         found = row(
             connection,
             compose(

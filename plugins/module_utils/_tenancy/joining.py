@@ -13,7 +13,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._postgres.statem
     rows,
     value,
 )
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy import batches, mailboxes, sql
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import mailboxes, pages, sql
 
 if t.TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -22,7 +22,7 @@ if t.TYPE_CHECKING:
     from ansible_collections.emailai.migration.plugins.module_utils._tenancy.model import Model
 
 
-class _OverAccounts(batches.Walk):
+class _OverAccounts(pages.Walk):
     @property
     def table(self) -> str:
         return self.model.accounts.table
@@ -42,7 +42,7 @@ class Joining(_OverAccounts):
     def name(self) -> str:
         return self.model.accounts.name
 
-    def apply(self, connection: Connection, page: batches.Page) -> int:
+    def apply(self, connection: Connection, page: pages.Page) -> int:
         """The same order of locks as where accounts get a column: organizations, then the rows."""
         parts = mailboxes.parts_of(self.model)
         found = row(
@@ -115,7 +115,7 @@ class Leaving(_OverAccounts):
     def part(self) -> str:
         return self.model.accounts.name
 
-    def apply(self, connection: Connection, page: batches.Page) -> int:
+    def apply(self, connection: Connection, page: pages.Page) -> int:
         found = row(
             connection,
             compose(

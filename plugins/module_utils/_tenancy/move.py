@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import time
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 
 from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import session
@@ -30,6 +31,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._tenancy import 
     integrity,
     mailboxes,
     members,
+    pages,
     premiums,
     progress,
     report,
@@ -58,12 +60,12 @@ FINAL: t.Final = ("users", "accounts", "premiums", "orphans")
 class SweptWork(batches.Task):
     """The pass over the users, with a longer suffix for a user whose slug somebody took by hand."""
 
-    def apply(self, connection: Connection, page: batches.Page, suffix: int = identity.SUFFIX) -> int:
+    def apply(self, connection: Connection, page: pages.Page, suffix: int = identity.SUFFIX) -> int:
         changed = super().apply(connection, page, suffix)
         if page.keys:
             taken = taken_slugs(connection, self.model, page.keys)
             if taken:
-                changed += super().apply(connection, batches.listed(taken), identity.LONG_SUFFIX)
+                changed += super().apply(connection, pages.listed(taken), identity.LONG_SUFFIX)
         return changed
 
 
@@ -246,15 +248,11 @@ def _clear(engine: Engine, found: dict[str, int]) -> None:
 
 def only_sweep(engine: Engine) -> dict[str, t.Any]:
     begun = time.monotonic()
-    connection, model, settings = engine.connection, engine.model, engine.settings
     with Heart(engine.target, engine.epoch):
         found = sweep(engine)
         _clear(engine, found)
-    after = counts.read(connection, model, settings.grace_seconds)
-    connection.rollback()
-    text = report.summary(
-        after, final_verdicts(connection, model, settings.grace_seconds), time.monotonic() - begun
-    )
+    after, verdicts = _look_back(engine)
+    text = report.summary(after, verdicts, time.monotonic() - begun)
     engine.display.log(text)
     return {
         "changed": any(found.values()),
@@ -352,6 +350,15 @@ def final_verdicts(connection: Connection, model: Model, grace_seconds: float) -
     return found
 
 
+def _look_back(engine: Engine) -> tuple[counts.Counts, list[Verdict]]:
+    """The counts and the checks, each in a session of its own: both read whole tables."""
+    model, grace = engine.model, engine.settings.grace_seconds
+    with session(engine.target, "counts") as reader, ThreadPoolExecutor(1) as other:
+        counted = other.submit(counts.read, reader, model, grace)
+        verdicts = final_verdicts(engine.connection, model, grace)
+        return counted.result(), verdicts
+
+
 def _conclude(
     engine: Engine,
     begun: float,
@@ -360,10 +367,8 @@ def _conclude(
     found: dict[str, int],
     indexes: list[str],
 ) -> dict[str, t.Any]:
-    connection, model, settings = engine.connection, engine.model, engine.settings
-    after = counts.read(connection, model, settings.grace_seconds)
-    connection.rollback()
-    verdicts = final_verdicts(connection, model, settings.grace_seconds)
+    connection, settings = engine.connection, engine.settings
+    after, verdicts = _look_back(engine)
     seconds = time.monotonic() - begun
     text = report.summary(after, verdicts, seconds)
     stage.end(connection, stage.DATA, "completed")

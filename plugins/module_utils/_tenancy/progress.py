@@ -9,7 +9,7 @@ import os
 import threading
 import time
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.statement import (
     compose,
@@ -17,6 +17,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._postgres.statem
     run,
     value,
 )
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy.pages import WHOLE, Part
 
 if t.TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -30,13 +31,10 @@ _PART: t.Final = " part "
 
 @dataclass
 class Position:
-    """Where a pass stands: the last key that is done, rows looked at, rows changed.
-
-    ``until`` is the last key of a part of the table; without one the part goes to the end.
-    """
+    """Where a pass stands in its part of a table: the last key that is done, rows looked at, rows changed."""
 
     last: str | None = None
-    until: str | None = None
+    part: Part = WHOLE
     done: int = 0
     changed: int = 0
     seconds: float = 0.0
@@ -58,7 +56,7 @@ def load(connection: Connection, run_id: str, task: str) -> Position:
     position, counters, done, state = found[0]
     return Position(
         position.get("last"),
-        position.get("until"),
+        Part(position.get("until"), position.get("stripe", 0), position.get("stripes", 1)),
         done,
         counters.get("changed", 0),
         counters.get("seconds", 0.0),
@@ -109,7 +107,7 @@ def save(
             state=value("done" if position.is_finished else "running"),
             done=value(position.done),
             total=value(total),
-            position=value(json.dumps({"last": position.last, "until": position.until})),
+            position=value(json.dumps({"last": position.last, **asdict(position.part)})),
             counters=value(json.dumps({"changed": position.changed, "seconds": round(position.seconds, 6)})),
             epoch=value(epoch),
             reason=value(reason),

@@ -16,11 +16,11 @@ from ansible_collections.emailai.migration.plugins.module_utils._postgres.statem
 )
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy import (
     abandoned,
-    batches,
     checks,
     giving,
     members,
     move,
+    pages,
     premiums,
     schema,
     seats,
@@ -96,7 +96,7 @@ def _late_users(connection: Connection, request: Request, is_check: bool) -> Fou
 def _take_all(connection: Connection, work: Work) -> list[str]:
     keys = work.remaining(connection, checks.IDS_SHOWN * 100)
     for at in range(0, len(keys), _CHUNK):
-        work.apply(connection, batches.listed(keys[at : at + _CHUNK]))
+        work.apply(connection, pages.listed(keys[at : at + _CHUNK]))
         connection.commit()
     left = set(work.remaining(connection, checks.IDS_SHOWN * 100))
     return [f"{work.table} {key}" for key in keys if key not in left]
@@ -200,15 +200,15 @@ def _no_access(connection: Connection, request: Request, is_check: bool) -> Foun
     found.would_change = bool(found.rows)
     if is_check or not found.rows:
         return found
-    move.SweptWork(model, None, 0).apply(connection, batches.listed([user]))
+    move.SweptWork(model, None, 0).apply(connection, pages.listed([user]))
     for link, keys in missing.items():
         if keys:
-            linking(model, link, 0).apply(connection, batches.listed(keys))
+            linking(model, link, 0).apply(connection, pages.listed(keys))
         members.relink(connection, model, link, wrong[link])
     # One who had no organization was not due before.
     premium = _premium_due(connection, model, user)
     if premium:
-        giving.Giving(model, 0).apply(connection, batches.listed(premium))
+        giving.Giving(model, 0).apply(connection, pages.listed(premium))
     connection.commit()
     found.repaired = found.rows
     found.diagnosis += ["after the repair:", *members.access(connection, model, user)]

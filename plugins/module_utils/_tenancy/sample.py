@@ -25,6 +25,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._postgres.statem
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy import (
     batches,
     joining,
+    pages,
     premiums,
     sql,
 )
@@ -74,29 +75,29 @@ class _Reader:
             # As a batch does; and nothing of it waits, or reads on, for longer than its share.
             run(self._connection, compose("SET LOCAL enable_seqscan = off"))
             run(self._connection, compose("SET LOCAL statement_timeout = {limit}", limit=limit))
-            pages: list[Page] = []
+            looked: list[Page] = []
             for last in starts:
-                if pages and time.monotonic() >= deadline:
+                if looked and time.monotonic() >= deadline:
                     break
                 page = self._page(last, size, seconds)
                 if page:
-                    pages.append(page)
+                    looked.append(page)
             # What is left over at the end of a table costs as much to ask for, and would look slow.
-            return Sample(tuple([page for page in pages if 2 * page.rows >= size] or pages), is_whole)
+            return Sample(tuple([page for page in looked if 2 * page.rows >= size] or looked), is_whole)
         finally:
             run(self._connection, compose("ROLLBACK"))
 
     def _starts(self, number: int) -> list[str | None]:
         """Keys after which a page begins, all over the table from the first one on, however few are read."""
         table = self._model.at(self._task.table)
-        marks = batches.bounds(self._connection, table, self._task.key, number) if number > 1 else []
+        marks = pages.bounds(self._connection, table, self._task.key, number) if number > 1 else []
         starts = [None, *marks]
         return [*starts[::2], *starts[1::2]]
 
     def _page(self, last: str | None, size: int, limit: float) -> Page | None:
         try:
             run(self._connection, compose("SAVEPOINT page"))
-            page = self._task.page(self._connection, last, size, None)
+            page = self._task.page(self._connection, pages.WHOLE, last, size)
             if page is None:
                 return None
             begun = time.monotonic()

@@ -20,10 +20,10 @@ from ansible_collections.emailai.migration.plugins.module_utils._postgres.statem
 )
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy import (
     abandoned,
-    batches,
     giving,
     joining,
     mailboxes,
+    pages,
     premiums,
     progress,
     report,
@@ -43,7 +43,7 @@ if t.TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Unlinking(batches.Walk):
+class Unlinking(pages.Walk):
     """Takes back the links that the rule made. A link that somebody set otherwise is in use and stays."""
 
     model: Model
@@ -76,7 +76,7 @@ class Unlinking(batches.Walk):
             ),
         )
 
-    def apply(self, connection: Connection, page: batches.Page) -> int:
+    def apply(self, connection: Connection, page: pages.Page) -> int:
         condition = page.condition(compose("t.{id}", id=self.link.id))
         found = row(
             connection,

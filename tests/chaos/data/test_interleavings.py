@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 from psycopg2 import sql
 
-from ansible_collections.emailai.migration.plugins.module_utils._tenancy import identity, model
+from ansible_collections.emailai.migration.plugins.module_utils._tenancy import identity, model, pages
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy.passes import passes
 from integration.conftest import Postgres
 from integration.tenancy_world import Database
@@ -162,7 +162,7 @@ class Worker:
             page = None
             while page is None:
                 work = self.works[self.at]
-                page = work.page(self.connection, self.last, BATCH, None)
+                page = work.page(self.connection, pages.WHOLE, self.last, BATCH)
                 if page is None:
                     self.at, self.last = (self.at + 1) % len(self.works), None
             changed = work.apply(self.connection, page)

@@ -1,0 +1,197 @@
+# Copyright (c) emailai.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a table is walked through: cut into ranges of keys and stripes, and those into pages."""
+
+from __future__ import annotations
+
+import abc
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.emailai.migration.plugins.module_utils._postgres.statement import (
+    compose,
+    join,
+    raw,
+    rows,
+    value,
+    values,
+)
+
+if t.TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection
+    from psycopg2.sql import Composable
+
+    from ansible_collections.emailai.migration.plugins.module_utils._tenancy.model import Model
+
+# A power of two. With eight a table grows by a quarter, with none it doubles; more cost more than they save.
+_STRIPES: t.Final = 8
+# How closely the order of the keys must follow that of the rows, as pg_stats.correlation tells it.
+_IN_ORDER: t.Final = 0.9
+# A transaction open for so long keeps dead versions from making room.
+_OLD_SECONDS: t.Final = 5
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one cursor walks through: keys up to ``until``, and of ``stripes`` by their hash those of one.
+
+    Stripes are for rows that are rewritten. In the order of their keys all rows of a block would change at
+    once, find no room there and go elsewhere, with a new entry in each index. Stripe by stripe the block is
+    visited again and again, each time with the room of the versions that have died since.
+    """
+
+    until: str | None = None
+    stripe: int = 0
+    stripes: int = 1
+
+    def condition(self, column: Composable) -> Composable:
+        # Of a comparison the planner would expect so few rows that it reads the table for each page; of a
+        # CASE it expects half.
+        stripe = compose(
+            "CASE WHEN hashtext({column}::text) & {mask} = {stripe} THEN true END",
+            column=column,
+            mask=value(self.stripes - 1),
+            stripe=value(self.stripe),
+        )
+        upper = compose("{column} <= {until}", column=column, until=value(self.until))
+        found = [*([upper] if self.until is not None else []), *([stripe] if self.stripes > 1 else [])]
+        return join(found, " AND ") if found else raw("true")
+
+
+WHOLE: t.Final = Part()
+
+
+@dataclass(frozen=True)
+class Page:
+    """Either a range of keys (after ``last`` up to ``end``) of a part, or a list of them."""
+
+    size: int
+    last: str | None = None
+    end: str | None = None
+    keys: tuple[str, ...] = ()
+    part: Part = WHOLE
+
+    def condition(self, column: Composable) -> Composable:
+        if self.keys:
+            return compose("{column} = ANY({keys})", column=column, keys=values(self.keys))
+        return compose(
+            "{lower} AND {column} <= {end} AND {part}",
+            lower=compose("{column} > {last}", column=column, last=value(self.last))
+            if self.last is not None
+            else raw("true"),
+            column=column,
+            end=value(self.end),
+            part=Part(None, self.part.stripe, self.part.stripes).condition(column),
+        )
+
+
+def listed(keys: t.Sequence[str]) -> Page:
+    return Page(len(keys), keys=tuple(keys))
+
+
+def next_page(
+    connection: Connection, table: tuple[str, str], key: str, part: Part, last: str | None, size: int
+) -> Page | None:
+    """The next ``size`` rows of a part in key order, whatever their state; None at its end."""
+    parts: dict[str, t.Any] = {
+        "key": key,
+        "table": table,
+        "lower": compose("{key} > {last}", key=key, last=value(last)) if last is not None else raw("true"),
+        "part": part.condition(compose("{key}", key=key)),
+        "size": value(size),
+        "skipped": value(size - 1),
+    }
+    page = "SELECT {key}::text AS key FROM {table} WHERE {lower} AND {part} ORDER BY {key}"
+    full = rows(connection, compose(page + " OFFSET {skipped} LIMIT 1", **parts))
+    if full:
+        return Page(size, last, full[0][0], part=part)
+    rest = rows(connection, compose(page + " LIMIT {size}", **parts))
+    return Page(len(rest), last, rest[-1][0], part=part) if rest else None
+
+
+def bounds(connection: Connection, table: tuple[str, str], key: str, number: int) -> list[str]:
+    """Keys that divide a table into ``number`` parts of about one size, by the planner's own statistics.
+
+    None without statistics. Any keys will do: they decide only how evenly the work is shared.
+    """
+    found = rows(
+        connection,
+        compose(
+            "SELECT histogram_bounds::text::text[] FROM pg_stats WHERE schemaname = {schema}"
+            " AND tablename = {table} AND attname = {key} AND NOT inherited",
+            schema=value(table[0]),
+            table=value(table[1]),
+            key=value(key),
+        ),
+    )
+    marks = (found[0][0] if found else None) or []
+    if len(marks) <= number:
+        return []
+    return [marks[len(marks) * part // number] for part in range(1, number)]
+
+
+def stripes(connection: Connection, table: tuple[str, str], key: str, column: str) -> int:
+    """Into how many stripes a pass that fills ``column`` is best divided: 1 where that would not pay.
+
+    It pays where neighbours in the order of the keys are neighbours on the disk, no index has the column
+    (each new version would need an entry all the same), and no old snapshot keeps dead versions alive.
+    """
+    found = rows(
+        connection,
+        compose(
+            """
+            SELECT abs(s.correlation) >= {enough}
+               AND NOT EXISTS (SELECT 1 FROM pg_index i
+                                WHERE i.indrelid = a.attrelid AND a.attnum = ANY(i.indkey))
+               AND NOT EXISTS (SELECT 1 FROM pg_stat_activity o WHERE o.datname = current_database()
+                                  AND o.backend_xmin IS NOT NULL AND o.pid <> pg_backend_pid()
+                                  AND o.xact_start < clock_timestamp() - make_interval(secs => {old}))
+              FROM pg_stats s JOIN pg_namespace n ON n.nspname = s.schemaname
+              JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = s.tablename
+              JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = {column}
+             WHERE s.schemaname = {schema} AND s.tablename = {table} AND s.attname = {key} AND NOT s.inherited
+            """,
+            enough=value(_IN_ORDER),
+            old=value(_OLD_SECONDS),
+            schema=value(table[0]),
+            table=value(table[1]),
+            key=value(key),
+            column=value(column),
+        ),
+    )
+    return _STRIPES if found and found[0][0] else 1
+
+
+class Walk(abc.ABC):
+    """What all passes have in common, there and back: a table, in pages in the order of its key."""
+
+    model: Model
+
+    @property
+    @abc.abstractmethod
+    def table(self) -> str: ...
+
+    @property
+    @abc.abstractmethod
+    def key(self) -> str: ...
+
+    @property
+    def fills(self) -> str | None:
+        """The column that it fills in rows of the table itself."""
+        return None
+
+    def page(self, connection: Connection, part: Part, last: str | None, size: int) -> Page | None:
+        return next_page(connection, self.model.at(self.table), self.key, part, last, size)
+
+    def keys_of(self, connection: Connection, page: Page) -> list[str]:
+        """The keys of a page one by one, to find the row that cannot be done."""
+        found = rows(
+            connection,
+            compose(
+                "SELECT {key}::text FROM {table} WHERE {condition} ORDER BY {key}",
+                key=self.key,
+                table=self.model.at(self.table),
+                condition=page.condition(compose("{key}", key=self.key)),
+            ),
+        )
+        return [key for (key,) in found]
