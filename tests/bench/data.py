@@ -68,14 +68,13 @@ _LOOP = (
     """UPDATE "Premium" SET "organizationId" = 'o' || %(id)s WHERE "userId" = %(id)s""",
 )
 # With the indexes that were there before: those on the link are wanted, and no growth.
-_SIZE = """SELECT sum(pg_total_relation_size(c.oid)) - coalesce(sum((SELECT sum(pg_relation_size(i.indexrelid))
-             FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey)
+_SIZE = """SELECT sum(pg_total_relation_size(c.oid))
+                - coalesce(sum((SELECT sum(pg_relation_size(i.indexrelid)) FROM pg_index i
+             JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey)
             WHERE i.indrelid = c.oid AND a.attname = 'organizationId')), 0) FROM pg_class c
             WHERE c.oid IN ('"EmailAccount"'::regclass, '"Premium"'::regclass)"""
 _LOOPED_USERS: t.Final = 200
 _SIGN_UPS: t.Final = 400
-
-
 _CONTENT = """
 SELECT md5(string_agg(line, E'\\n' ORDER BY line COLLATE "C")) FROM (
     SELECT o::text AS line FROM "Organization" o UNION ALL

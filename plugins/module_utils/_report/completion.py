@@ -60,7 +60,9 @@ class NextStep:
 
 NEXT_STEPS: t.Final = (
     NextStep(
-        "monitor", "Watch the service each day for seven days, for what shows late (playbooks/watch.yml)", 7
+        "monitor",
+        "Watch the service each day for seven days, for what shows late (playbooks/watch_daily.yml)",
+        7,
     ),
     NextStep("documentation", "Bring the documentation up to the organization model", 7),
     NextStep("support", "Train support in the organization features", 7),

@@ -40,6 +40,7 @@ OTHERS = [
     "status",
     "announce",
     "contract",
+    "watch_daily",
     "lab_up",
     "lab_down",
 ]
