@@ -100,6 +100,19 @@ def test_a_slow_release_is_held_unless_it_was_said_that_it_goes_back(desk: Desk)
     _assert_taken_back(desk, run, "slower_than_before", "p95 of app-1 is", "before the run it was")
 
 
+def test_a_release_with_a_broken_flow_goes_back_before_a_user_meets_it(desk: Desk) -> None:
+    _break_new_release(desk, 'fail=["account_switch"]')
+    run = _deploy(desk)
+    run.must_fail(
+        "a critical flow is broken, 1 of 19 checks failed: switch (account_switch answers 500)",
+        "Every server is back on v1.9.0",
+    )
+    assert set(desk.releases().values()) == {"v1.9.0"}
+    assert set(Lab(desk.layout).balancer.states().values()) == {"UP"}
+    assert _reached(desk) == ["app-1"]
+    assert desk.value("SELECT count(*) FROM public.users WHERE email LIKE '%@smoke.invalid'") == 0
+
+
 def _once_it_is_on(desk: Desk, server: str, act: t.Callable[[], None]) -> threading.Thread:
     """Do something as soon as the new release is on this server."""
 

@@ -2,7 +2,7 @@
 """The switches that break the application on purpose; read again at each request.
 
 ``fail``: names of functions that answer 500. ``wrong``: promises that are broken silently
-(``seat_limit``, ``roles``, ``organization_name``, ``rules``, ``version``). ``slow_ms``,
+(``seat_limit``, ``seat_count``, ``roles``, ``organization_name``, ``rules``, ``version``). ``slow_ms``,
 ``error_rate``, ``cold_start_seconds``, ``crash_after_requests`` say themselves.
 ``fatal_lines``: each request writes a FATAL line to the error log. ``lost_connections``: the
 share of requests whose first try to reach the database fails; the second succeeds.

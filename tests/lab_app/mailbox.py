@@ -33,3 +33,12 @@ def read(folder: Path, address: str) -> list[dict[str, t.Any]]:
             entry = {name: str(message[name] or "") for name in ("Message-ID", "From", "To", "Subject")}
             found.append({name.lower().replace("-", "_"): value for name, value in entry.items()})
     return found
+
+
+def delete(folder: Path, key: str) -> bool:
+    """Throw one message away; whether it was there."""
+    for path in sorted(folder.glob("*.eml"), reverse=True)[:_NEWEST]:
+        if email.message_from_bytes(path.read_bytes(), policy=email.policy.default)["Message-ID"] == key:
+            path.unlink(missing_ok=True)
+            return True
+    return False

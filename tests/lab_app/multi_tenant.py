@@ -278,8 +278,9 @@ class MultiTenant(SingleTenant):
         if limit is not None and members >= limit and not self.service.faults.is_wrong("seat_limit"):
             raise Answer(402, f"all {limit} seats are taken")
 
-    @staticmethod
-    def _count_seats(cursor: t.Any, organization: str) -> None:
+    def _count_seats(self, cursor: t.Any, organization: str) -> None:
+        if self.service.faults.is_wrong("seat_count"):
+            return
         cursor.execute(
             'UPDATE public."Premium" SET "updatedAt" = %s, "usedSeats" = (SELECT count(*) FROM'
             ' public."OrganizationMember" WHERE "organizationId" = %s) WHERE "organizationId" = %s',

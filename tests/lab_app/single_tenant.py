@@ -8,6 +8,7 @@ import time
 import typing as t
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import unquote
 
 import psycopg2.errors
 
@@ -80,6 +81,13 @@ class SingleTenant:
                 (new_id(), token, user["id"], now() + timedelta(days=_SESSION_DAYS), now()),
             )
         return Response(200, {"token": token, "userId": user["id"], "redirect": "/mail"})
+
+    def logout(self, request: Request) -> Response:
+        self.acting_user(request)
+        token = request.headers["authorization"].partition(" ")[2]
+        with self.pool.transaction() as cursor:
+            cursor.execute('DELETE FROM public."Session" WHERE "sessionToken" = %s', (token,))
+        return Response(200)
 
     def user_page(self, request: Request, key: str) -> Response:
         with self.pool.transaction() as cursor:
@@ -211,6 +219,12 @@ class SingleTenant:
         (account,) = need(request.query, "accountId")
         folder = Path(self.service.settings["MAIL_FOLDER"])
         return Response(200, {"messages": mailbox.read(folder, self._address(account))})
+
+    def mail_delete(self, request: Request, key: str) -> Response:
+        self.acting_user(request)
+        if not mailbox.delete(Path(self.service.settings["MAIL_FOLDER"]), unquote(key)):
+            raise Answer(404, "no such message")
+        return Response(200, {"messageId": unquote(key)})
 
     def _address(self, account: str) -> str:
         with self.pool.transaction() as cursor:
