@@ -63,7 +63,7 @@ attributes:
   idempotent:
     support: full
 notes:
-  - RV(changed) is only true where something was removed that an earlier run had left.
+  - C(changed) is only true where something was removed that an earlier run had left.
 """
 
 EXAMPLES = r"""

@@ -35,6 +35,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from lab.alerts import Alerts
+
 Answer = t.Union[t.Dict[str, t.Any], t.List[t.Any]]
 KEYS = {"token": "tok-5ecret", "api_key": "api-5ecret", "application_key": "app-5ecret"}
 _MEASURES = ("requests", "errors", "p95")
@@ -48,6 +50,7 @@ class Seen:
     words: dict[str, list[str]]
     headers: dict[str, str]
     document: t.Any
+    method: str = "GET"
 
 
 @dataclass
@@ -61,6 +64,7 @@ class Monitors:
     # How many errors were reported to Sentry, where that differs from how many requests failed.
     reported: int | None = None
     seen: list[Seen] = field(default_factory=list)
+    alerts: Alerts = field(default_factory=Alerts)
     port: int = 0
     scheme: str = "http"
 
@@ -175,11 +179,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         length = int(self.headers.get("Content-Length") or 0)
         document = json.loads(self.rfile.read(length)) if length else None
-        seen = Seen(parts.path, parse_qs(parts.query), dict(self.headers.items()), document)
+        seen = Seen(parts.path, parse_qs(parts.query), dict(self.headers.items()), document, self.command)
         self.monitors.seen.append(seen)
         self._answer(seen, self.monitors.next_fault())
 
-    do_POST = do_GET
+    do_POST = do_PUT = do_DELETE = do_GET
 
     def _answer(self, seen: Seen, fault: str) -> None:
         if fault in ("html", "html_500"):
@@ -194,8 +198,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             status, answer = _REFUSALS[fault]
             extra = {"Retry-After": self.monitors.wait} if fault == "too_many" else {}
             self._send(status, json.dumps(answer).encode(), extra)
+        elif not fault and (held := self._held(seen)):
+            self._send(held[0], b"" if held[1] is None else json.dumps(held[1]).encode())
         else:
             self._send_slowly(json.dumps(_answer_to(self.monitors, seen, fault)).encode(), fault)
+
+    def _held(self, seen: Seen) -> tuple[int, t.Any] | None:
+        return self.monitors.alerts.answer(seen.method, seen.path, seen.words, seen.document)
 
     def _send_slowly(self, body: bytes, fault: str) -> None:
         if fault == "slow":

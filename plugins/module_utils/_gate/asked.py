@@ -84,6 +84,16 @@ class Line:
 
     def ask(self, path: str, document: t.Mapping[str, t.Any] | None = None) -> t.Any:
         """A JSON object; waits as long as the source asks to, if that is within the budget."""
+        answer = self.send("", path, document)
+        if not isinstance(answer, (dict, list)):
+            raise self.refusal(
+                f"{_http.host_of(self.url)} does not answer with JSON",
+                "Check the address: a page for people is no source",
+            )
+        return answer
+
+    def send(self, method: str, path: str, document: t.Mapping[str, t.Any] | None = None) -> t.Any:
+        """Whatever a good answer holds, be it nothing."""
         while True:
             manner = _http.Manner(
                 "ask",
@@ -95,19 +105,12 @@ class Line:
                 _words,
             )
             try:
-                answer = _http.request(manner, self.url + path, document, headers=self.headers)
-                break
+                return _http.request(manner, self.url + path, document, method, self.headers)
             except MigrationError as exc:
                 wait = exc.facts.get("wait_seconds")
                 if wait is None or wait >= self.left:
                     raise
                 time.sleep(wait)
-        if not isinstance(answer, (dict, list)):
-            raise manner.error(
-                f"{_http.host_of(self.url)} does not answer with JSON",
-                "Check the address: a page for people is no source",
-            )
-        return answer
 
     def without_secrets(self, text: str) -> str:
         """A server may repeat in its answer what it was sent."""

@@ -80,7 +80,9 @@ LIES: list[tuple[str, str, Lie, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("check", "function", "lie", "words"), LIES, ids=[f"{lie[0]}-{lie[3]}" for lie in LIES])
+@pytest.mark.parametrize(
+    ("check", "function", "lie", "words"), LIES, ids=[f"{lie[0]}-{lie[3]}" for lie in LIES]
+)
 def test_a_lie_is_told(app: Application, check: str, function: str, lie: Lie, words: str) -> None:
     app.lies[function] = lie
     assert words in failed(visit(app))[check]
