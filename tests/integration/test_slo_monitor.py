@@ -37,7 +37,7 @@ def monitors(server: Monitors) -> Monitors:
     server.seen.clear()
     server.alerts.datadog.clear()
     server.alerts.sentry.clear()
-    server.alerts.forgets = False
+    server.alerts.forgets = server.alerts.tells_all = False
     return server
 
 
@@ -201,6 +201,16 @@ def test_what_somebody_changed_is_changed_back_and_what_he_made_stays(asked: Wor
     assert not asked.call()["changed"]
     asked.call(state="absent")
     assert asked.held() == {"7": json.loads(json.dumps(theirs))}
+
+
+def test_others_stay_even_where_the_service_lists_them_as_ours(monitors: Monitors, tmp_path: Path) -> None:
+    world = World("datadog", monitors, tmp_path)
+    world.call()
+    theirs = {"id": 7, "name": "Theirs", "tags": ["team:x"]}
+    monitors.alerts.datadog[7], monitors.alerts.tells_all = theirs, True
+    assert not world.call()["changed"]
+    world.call(state="absent")
+    assert monitors.alerts.datadog == {7: theirs}
 
 
 def test_a_second_one_of_the_same_goes(asked: World) -> None:

@@ -19,11 +19,15 @@ Document = dict[str, t.Any]
 
 @dataclass
 class Alerts:
-    """``forgets``: answers well and keeps nothing, as a service in read-only maintenance may."""
+    """``forgets``: answers well and keeps nothing, as a service in read-only maintenance may.
+
+    ``tells_all``: lists every monitor, whatever was asked for, as a gateway that drops queries makes it.
+    """
 
     datadog: dict[int, Document] = field(default_factory=dict)
     sentry: dict[int, Document] = field(default_factory=dict)
     forgets: bool = False
+    tells_all: bool = False
     numbers: t.Iterator[int] = field(default_factory=lambda: itertools.count(101))
 
     def answer(
@@ -42,7 +46,7 @@ class Alerts:
     ) -> tuple[int, t.Any]:
         if method == "GET":
             tag = words["monitor_tags"][0]
-            return 200, [row for row in self.datadog.values() if tag in row["tags"]]
+            return 200, [row for row in self.datadog.values() if self.tells_all or tag in row["tags"]]
         number, is_known = self._number(self.datadog, key)
         if not is_known:
             return 404, {"errors": ["Monitor not found"]}
