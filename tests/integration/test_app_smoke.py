@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 import typing as t
@@ -16,7 +19,7 @@ from lab_app.service import Service
 
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import Target
 from ansible_collections.emailai.migration.plugins.module_utils._smoke.checks import CHECKS
-from integration.haproxy_fixture import free_ports, run_module
+from integration.haproxy_fixture import ROOT, free_ports, run_module, wait_until
 from integration.test_lab import _ORGANIZATIONS
 from lab import database, fleet, seed
 from lab.sinks import MailFolder
@@ -74,6 +77,15 @@ class App:
 
     def digest(self) -> str:
         return str(self.postgres.server.execute(_ROWS, dbname=self.database.dbname)[0][0])
+
+    def count(self, what: str) -> int:
+        rows = self.postgres.server.execute(
+            f"SELECT count(*) FROM public.{what}", dbname=self.database.dbname
+        )
+        return int(rows[0][0])
+
+    def do(self, statement: str) -> None:
+        self.postgres.server.execute(statement, dbname=self.database.dbname)
 
     def mails(self) -> int:
         return len(list((self.folder / "mail").glob("*.eml")))
@@ -199,14 +211,38 @@ def test_what_a_visit_that_was_cut_off_has_left_goes_with_the_next(app: App) -> 
     assert not app.smoke()["changed"]
 
 
+def test_a_visit_that_is_killed_is_cleared_by_the_next(app: App) -> None:
+    app.break_it(slow_ms=150)
+    arguments = {"ANSIBLE_MODULE_ARGS": {"url": app.url, "user": seed.TEST_USER}}
+    visit = subprocess.Popen(
+        [sys.executable, "-m", "ansible_collections.emailai.migration.plugins.modules.app_smoke"],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "collections")},
+    )  # fmt: skip
+    assert visit.stdin is not None
+    visit.stdin.write(json.dumps(arguments).encode())
+    visit.stdin.close()
+    try:
+        wait_until(lambda: app.count("users WHERE email LIKE 'emailai-smoke-%'") > 0, 60)
+    finally:
+        visit.kill()
+        visit.wait(10)
+    app.break_it()
+    found = app.smoke()
+    assert found["changed"]
+    assert {words.split()[0] for words in found["swept"]} >= {"account", "user"}
+    assert _of(found, "failed") == set()
+    # What a kill does leave is a session that nobody has logged out; it ends by itself.
+    app.do("""DELETE FROM public."Session" WHERE "sessionToken" NOT LIKE 'seed-%'""")
+
+
 def test_a_member_between_two_removals_is_found_again(app: App) -> None:
     """He is in no organization any more: the next visit invites the same address, and takes it along."""
     app.break_it(fail=["user_delete"])
     app.smoke()
-    members = 'DELETE FROM public."OrganizationMember" m USING public.users u WHERE u.id = m."userId"'
-    app.postgres.server.execute(f"{members} AND u.email LIKE 'emailai-smoke-%'", dbname=app.database.dbname)
-    count = 'UPDATE public."Premium" SET "usedSeats" = 1 WHERE "maxSeats" = 5 AND "usedSeats" > 1'
-    app.postgres.server.execute(count, dbname=app.database.dbname)
+    strangers = "USING public.users u WHERE u.id = m.\"userId\" AND u.email LIKE 'emailai-smoke-%'"
+    app.do(f'DELETE FROM public."OrganizationMember" m {strangers}')
+    app.do('UPDATE public."Premium" SET "usedSeats" = 1 WHERE "maxSeats" = 5 AND "usedSeats" > 1')
     app.break_it()
     assert _of(app.smoke(), "failed") == set()
 
