@@ -26,7 +26,9 @@ def organization(visit: Visit) -> Content:
     visit.require("organization_page")
     visit.recall("user")
     must("organization" in visit.known, "login names no organization")
-    return visit.told("organization_page")
+    if "page" not in visit.known:
+        visit.known["page"] = visit.told("organization_page")
+    return t.cast(Content, visit.known["page"])
 
 
 def organization_page(visit: Visit) -> str:
