@@ -56,6 +56,46 @@ options:
         runs on the application's host or on the balancer's.
     type: str
     default: ""
+  lease:
+    description:
+      - Lets a server that this run took out come back by itself when the run is not heard of any more.
+      - A small process on this host keeps the lease. It also takes the server out again when a reload of the
+        balancer has forgotten the drain.
+      - When the time is over it brings the server back if the lease was not taken over, the balancers still
+        have it as the drain left it, one of O(lease.versions) answers, and it is healthy several times in a
+        row. Else it leaves it out and says so in the lease.
+      - O(state=drained) begins a lease, or takes over that of a run that was lost. With O(lease.token) it
+        goes on with its own, for O(lease.seconds) from now, and fails if that is over or another run has it.
+      - O(state=ready) ends it.
+    type: dict
+    suboptions:
+      folder:
+        description: Where leases are kept, on the host on which this module runs.
+        type: path
+        required: true
+      seconds:
+        description: How long the server may stay out without another word from the run.
+        type: float
+        default: 60
+      token:
+        description: The token that the drain returned. Empty takes the lease over.
+        type: str
+        default: ""
+      health_url:
+        description:
+          - The address at which the server itself says how it is and which release it runs.
+          - Empty leaves it to the balancers' checks.
+        type: str
+        default: ""
+      versions:
+        description: The releases that may get users without a run. Empty allows any.
+        type: list
+        elements: str
+        default: []
+      consecutive:
+        description: So many good looks in a row.
+        type: int
+        default: 3
 extends_documentation_fragment:
   - emailai.migration._balancer
   - emailai.migration._balancer.capacity
@@ -123,6 +163,16 @@ timed_out:
   returned: when it did
   type: bool
   sample: true
+lease:
+  description: The lease under which the server is out; empty when it is over.
+  returned: when O(lease) is given
+  type: dict
+  sample: {token: 5f1c0ae99b3d7c21, seconds: 60}
+lease_found:
+  description: What became of the lease of an earlier run, empty if there was none.
+  returned: when O(lease) is given
+  type: str
+  sample: "no run came back for app-1, so its keeper gave it its traffic again (2026-03-01T02:10:00Z)"
 waited_seconds:
   description: How long the whole took.
   returned: success
@@ -136,7 +186,13 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.emailai.migration.plugins.module_utils import _answer
-from ansible_collections.emailai.migration.plugins.module_utils._balancer import kinds, passage, strangers
+from ansible_collections.emailai.migration.plugins.module_utils._balancer import (
+    kinds,
+    lease,
+    passage,
+    stay,
+    strangers,
+)
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
@@ -152,10 +208,17 @@ def run(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
         stable_polls=params["stable_polls"],
         poll_seconds=params["poll_milliseconds"] / 1000,
     )
+    terms = lease.Terms(**params["lease"]) if params["lease"] else None
     if params["state"] == "ready":
-        return passage.readmit(balancers, wish, check_mode, time)
-    return passage.drain(
-        balancers, wish, lambda members: strangers.count(params["app_address"], members), check_mode, time
+        return stay.readmit(balancers, params["balancers"], wish, terms, check_mode, time)
+    return stay.drain(
+        balancers,
+        params["balancers"],
+        wish,
+        terms,
+        lambda members: strangers.count(params["app_address"], members),
+        check_mode,
+        time,
     )
 
 
@@ -171,6 +234,7 @@ def main() -> None:
             "stable_polls": {"type": "int", "default": 3},
             "poll_milliseconds": {"type": "int", "default": 250},
             "app_address": {"type": "str", "default": ""},
+            "lease": kinds.LEASE_OPTION,
             **kinds.CAPACITY_OPTIONS,
         },
         supports_check_mode=True,

@@ -29,6 +29,11 @@ options:
     type: list
     elements: list
     default: []
+  lease_folder:
+    description:
+      - The folder in which leases of drained servers are kept, if that is to be looked at.
+      - Empty says that nobody keeps any, so a drain would not heal itself.
+    type: path
 extends_documentation_fragment:
   - emailai.migration._balancer
   - emailai.migration._balancer.capacity
@@ -88,7 +93,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.emailai.migration.plugins.module_utils import _answer
-from ansible_collections.emailai.migration.plugins.module_utils._balancer import kinds, survey
+from ansible_collections.emailai.migration.plugins.module_utils._balancer import healing, kinds, survey
 
 
 def run(params: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -100,7 +105,10 @@ def run(params: dict[str, t.Any]) -> dict[str, t.Any]:
         min_healthy=params["min_healthy"],
         min_healthy_percent=params["min_healthy_percent"],
     )
-    return survey.survey(kinds.open_all(params["balancers"]), question)
+    found = survey.survey(kinds.open_all(params["balancers"]), question)
+    if params["lease_folder"] is not None:
+        found["readiness"] += healing.lines(params["lease_folder"], params["backend"])
+    return found
 
 
 def main() -> None:
@@ -110,6 +118,7 @@ def main() -> None:
             "backend": {"type": "str", "required": True},
             "members": {"type": "list", "elements": "str", "default": []},
             "batches": {"type": "list", "elements": "list", "default": []},
+            "lease_folder": {"type": "path"},
             **kinds.CAPACITY_OPTIONS,
         },
         supports_check_mode=True,

@@ -11,7 +11,7 @@ import time
 import typing as t
 
 from ansible_collections.emailai.migration.plugins.module_utils._balancer import haproxy_table
-from ansible_collections.emailai.migration.plugins.module_utils._balancer.member import Member
+from ansible_collections.emailai.migration.plugins.module_utils._balancer.member import DRAINED, Member
 from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
 
 _ANSWER_SECONDS: t.Final = 5.0
@@ -50,6 +50,9 @@ def _exchange(address: str, command: str) -> str:
 
 class Haproxy:
     """One HAProxy. ``master`` is its master socket, which alone knows the old workers of a reload."""
+
+    rests_as = (DRAINED,)
+    checks_while_out = (DRAINED,)
 
     def __init__(self, address: str, master: str = "") -> None:
         self.address = address
@@ -122,6 +125,9 @@ class Haproxy:
             if answer.startswith("# pxname,") or pid in self._old_workers():
                 rows += haproxy_table.read_statistics(answer)
         return rows
+
+    def mark(self) -> str:
+        return self._read("the process", lambda: haproxy_table.process_id(self.ask("show info")))
 
     def may_write(self) -> bool:
         return self.ask("show cli level").strip() == "admin"

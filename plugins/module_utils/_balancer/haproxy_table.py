@@ -151,3 +151,11 @@ def read_map(text: str) -> dict[str, str]:
 def quoted(value: str) -> str:
     """A value as one word of a command."""
     return re.sub(r"([\\\s;\"'])", r"\\\1", value)
+
+
+def process_id(text: str) -> str:
+    """The worker that answers ``show info``: another one after each reload."""
+    found = re.search(r"^Pid: (\d+)$", text, re.MULTILINE)
+    if found is None:
+        raise TableError(refusal(text) or "an empty answer")
+    return found.group(1)

@@ -25,6 +25,19 @@ CAPACITY_OPTIONS: t.Final[dict[str, t.Any]] = {
     "min_healthy_percent": {"type": "int", "default": 50},
 }
 
+LEASE_OPTION: t.Final[dict[str, t.Any]] = {
+    "type": "dict",
+    "options": {
+        "folder": {"type": "path", "required": True},
+        "seconds": {"type": "float", "default": 60},
+        # Says which run, and opens nothing.
+        "token": {"type": "str", "default": "", "no_log": False},
+        "health_url": {"type": "str", "default": ""},
+        "versions": {"type": "list", "elements": "str", "default": []},
+        "consecutive": {"type": "int", "default": 3},
+    },
+}
+
 _KINDS: t.Final[dict[str, t.Callable[[t.Mapping[str, t.Any]], Haproxy]]] = {
     "haproxy": lambda description: Haproxy(description["socket"], description.get("master_socket") or ""),
 }

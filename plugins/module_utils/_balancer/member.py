@@ -86,6 +86,17 @@ class Balancer(t.Protocol):
     def members(self, backend: str) -> t.List[Member]:
         """Everybody in the backend, read now."""
 
+    @property
+    def rests_as(self) -> t.Tuple[str, ...]:
+        """The admissions in which our own drain leaves a member; any other is somebody else's."""
+
+    @property
+    def checks_while_out(self) -> t.Tuple[str, ...]:
+        """The admissions, other than ready, in which it still checks a member's health."""
+
+    def mark(self) -> str:
+        """Changes when it has forgotten what it was told at run time; '' for one that never forgets."""
+
     def may_write(self) -> bool:
         """Whether our way in allows changes; asked without making one."""
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from ansible_collections.emailai.migration.plugins.module_utils._balancer import capacity as room
 from ansible_collections.emailai.migration.plugins.module_utils._balancer.member import (
     CLOSED,
-    DRAINED,
     READY,
     Balancer,
     Member,
@@ -23,6 +22,14 @@ _CUT_SECONDS: t.Final = 5.0
 
 # Connections of the app that none of the balancers accounts for; None where this cannot be seen.
 Strangers = t.Callable[[t.Sequence[Member]], t.Optional[int]]
+
+
+# Raises if somebody else has taken over what we are about to change.
+Fence = t.Callable[[], None]
+
+
+def no_fence() -> None:
+    """For a member without a lease: nobody can have taken it over."""
 
 
 class Clock(t.Protocol):
@@ -55,7 +62,7 @@ def pick(view: t.Sequence[Member], name: str, backend: str, balancer: str) -> Me
     raise MigrationError("find", f"{backend}/{name}", f"{balancer} does not know it; it knows {known}")
 
 
-def _look(balancers: t.Sequence[Balancer], wish: Wish) -> list[Member]:
+def look(balancers: t.Sequence[Balancer], wish: Wish) -> list[Member]:
     return [
         pick(balancer.members(wish.backend), wish.member, wish.backend, balancer.name)
         for balancer in balancers
@@ -139,7 +146,7 @@ def _wait_for_zero(
     deadline = clock.monotonic() + seconds
     quiet = 0
     while True:
-        members = _look(balancers, wish)
+        members = look(balancers, wish)
         back_in = [each for each, member in zip(balancers, members) if member.admission == READY]
         for balancer in back_in:
             # A reload forgets what it was told at run time: say it again and count anew.
@@ -173,8 +180,22 @@ def _empty(balancers: t.Sequence[Balancer], wish: Wish, strangers: Strangers, cl
     )
 
 
+def _take_back(leaving: t.Sequence[Balancer], wish: Wish, fence: Fence) -> str:
+    """Traffic again after a drain that failed, unless another run has it out for a purpose of its own."""
+    try:
+        fence()
+    except MigrationError as exc:
+        return str(exc)
+    return _undo(_way_in(each, wish) for each in leaving)
+
+
 def drain(
-    balancers: t.Sequence[Balancer], wish: Wish, strangers: Strangers, check_mode: bool, clock: Clock
+    balancers: t.Sequence[Balancer],
+    wish: Wish,
+    strangers: Strangers,
+    check_mode: bool,
+    clock: Clock,
+    fence: Fence = no_fence,
 ) -> dict[str, t.Any]:
     """Out of traffic, and proven empty. On any failure the member gets traffic again as before."""
     started = clock.monotonic()
@@ -197,16 +218,17 @@ def drain(
     in_flight = _in_flight(before, strangers)
     if check_mode:
         after = [
-            member if member.admission == CLOSED else replace(member, admission=DRAINED) for member in before
+            member if member.admission == CLOSED else replace(member, admission=each.rests_as[-1])
+            for each, member in zip(balancers, before)
         ]
         return answer(
             before, after, capacity=capacity.as_row(), in_flight=in_flight, cut=0, waited_seconds=0.0
         )
     try:
         cut = _empty(balancers, wish, strangers, clock)
-        after = _look(balancers, wish)
+        after = look(balancers, wish)
     except BaseException as exc:
-        left = _undo(_way_in(each, wish) for each in leaving)
+        left = _take_back(leaving, wish, fence)
         if left and isinstance(exc, MigrationError):
             raise MigrationError(exc.act, exc.thing, exc.cause, left, **exc.facts) from exc
         raise
@@ -223,7 +245,7 @@ def drain(
 def _wait_for_health(balancers: t.Sequence[Balancer], wish: Wish, clock: Clock) -> None:
     deadline = clock.monotonic() + wish.timeout_seconds
     while True:
-        members = _look(balancers, wish)
+        members = look(balancers, wish)
         sick = [member for member in members if not member.is_fully_healthy]
         if not sick:
             return
@@ -240,19 +262,67 @@ def _wait_for_health(balancers: t.Sequence[Balancer], wish: Wish, clock: Clock) 
         clock.sleep(_LOOK_SECONDS)
 
 
-def readmit(balancers: t.Sequence[Balancer], wish: Wish, check_mode: bool, clock: Clock) -> dict[str, t.Any]:
-    """Back into traffic once every balancer's own checks call it healthy in full."""
+def living(
+    balancers: t.Sequence[Balancer], wish: Wish
+) -> tuple[list[Balancer], list[Member], list[MigrationError]]:
+    """Who answers, how it has the member, and the words of those who do not answer."""
+    answering: list[Balancer] = []
+    members: list[Member] = []
+    dead: list[MigrationError] = []
+    for balancer in balancers:
+        try:
+            view = balancer.members(wish.backend)
+        except MigrationError as exc:
+            dead.append(exc)
+            continue
+        members.append(pick(view, wish.member, wish.backend, balancer.name))
+        answering.append(balancer)
+    return answering, members, dead
+
+
+def readmit(
+    balancers: t.Sequence[Balancer], wish: Wish, check_mode: bool, clock: Clock, fence: Fence = no_fence
+) -> dict[str, t.Any]:
+    """Back into traffic once every balancer's own checks call it healthy in full.
+
+    One that does not answer gives the member no users and keeps nobody from it: it comes back on the
+    others, and then this fails by the name of the dead one.
+    """
+    answering, before, dead = living(balancers, wish)
+    if not answering:
+        raise dead[0]
+    done = _readmit_on(answering, before, wish, check_mode, clock, fence)
+    if dead:
+        names = ", ".join(balancer.name for balancer in answering)
+        raise MigrationError(
+            dead[0].act,
+            dead[0].thing,
+            dead[0].cause,
+            f"{dead[0].cure}. {wish.member} is back in traffic on {names}",
+            members=done["members"],
+        )
+    return done
+
+
+def _readmit_on(
+    balancers: t.Sequence[Balancer],
+    before: t.Sequence[Member],
+    wish: Wish,
+    check_mode: bool,
+    clock: Clock,
+    fence: Fence,
+) -> dict[str, t.Any]:
     started = clock.monotonic()
-    before = _look(balancers, wish)
     if check_mode:
         return answer(before, [replace(member, admission=READY) for member in before], waited_seconds=0.0)
     for balancer, member in zip(balancers, before):
         if member.admission == CLOSED:
             balancer.reopen(wish.backend, wish.member)
     _wait_for_health(balancers, wish, clock)
+    fence()
     outside = [each for each, member in zip(balancers, before) if member.admission != READY]
     _on_all((_way_in(each, wish), _way_out(each, wish)) for each in outside)
-    after = _look(balancers, wish)
+    after = look(balancers, wish)
     out = [member.balancer for member in after if member.admission != READY]
     if out:
         raise MigrationError(

@@ -49,9 +49,14 @@ def _ask(url: str, seconds: float, validate_certs: bool) -> health.Answer:
     return health.read(int(reply.code), body, str(reply.headers.get("X-Release") or ""))
 
 
+def ask(url: str, seconds: float) -> health.Answer:
+    """One question to a server that can be trusted by its certificate, if it has one."""
+    return _ask(url, seconds, validate_certs=True)
+
+
 def fault_of(url: str, seconds: float) -> str:
     """Why one question is not answered well within the time; '' when it is."""
-    return health.fault(_ask(url, seconds, validate_certs=True), "")
+    return health.fault(ask(url, seconds), "")
 
 
 def watch(url: str, expected_version: str, patience: Patience) -> dict[str, t.Any]:

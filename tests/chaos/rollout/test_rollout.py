@@ -110,6 +110,7 @@ class Rollout:
                     "balancer_balancers": [{"socket": self.fleet.haproxy.socket}],
                     "balancer_drain_timeout_seconds": 10,
                     "balancer_readmit_timeout_seconds": 10,
+                    "balancer_lease_folder": str(self.folder / "leases"),
                 },
                 "children": {
                     "prod": {"hosts": {**names, "lb-1": None}},

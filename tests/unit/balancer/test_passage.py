@@ -195,3 +195,25 @@ def test_check_mode_gives_no_order(folder: str, act: str) -> None:
         answer = passage.readmit([lb], WISH, True, Clock())
     assert answer["changed"]
     assert lb.heard == []
+
+
+def test_a_dead_balancer_keeps_nobody_from_the_living_one(folder: str) -> None:
+    living, dead = balancer(folder), balancer(folder, "lb-2", refuses={"members"})
+    living.change("app-1", admission="drained")
+    with pytest.raises(MigrationError, match=r"lb-2: it is dead.* app-1 is back in traffic on lb-1"):
+        passage.readmit([living, dead], WISH, False, Clock())
+    assert living.fleet["app-1"].admission == "ready"
+
+
+def test_who_was_fenced_changes_nothing(folder: str) -> None:
+    def fence() -> None:
+        raise MigrationError("change", "app-1", "another run has it")
+
+    lb = balancer(folder)
+    lb.change("app-1", sessions=1)
+    with pytest.raises(MigrationError, match="another run has it"):
+        passage.drain([lb], WISH, lambda _: 0, False, Clock(), fence)
+    assert lb.heard == ["drain"]
+    with pytest.raises(MigrationError, match="another run has it"):
+        passage.readmit([lb], WISH, False, Clock(), fence)
+    assert lb.heard == ["drain"]

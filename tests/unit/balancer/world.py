@@ -53,11 +53,19 @@ class Memory:
     fleet: t.Dict[str, Member]
     refuses: t.Set[str] = field(default_factory=set)
     heard: t.List[str] = field(default_factory=list)
+    rests_as: t.Tuple[str, ...] = ("drained",)
+    checks_while_out: t.Tuple[str, ...] = ("drained",)
+    generation: str = "1"
 
     def members(self, backend: str) -> list[Member]:
         if "members" in self.refuses:
             raise MigrationError("ask", self.name, "it is dead")
         return list(self.fleet.values())
+
+    def mark(self) -> str:
+        if "members" in self.refuses:
+            raise MigrationError("ask", self.name, "it is dead")
+        return self.generation
 
     def may_write(self) -> bool:
         return "write" not in self.refuses
