@@ -343,6 +343,8 @@ def test_a_balancer_that_dies_keeps_nobody_from_the_living_one(leased: Leased, s
     drained = leased.member("app-1", "drained", balancers=balancers)
     assert drained["changed"]
     kill(second)
+    held = leased.member("app-1", "drained", balancers=balancers, token=drained["lease"]["token"])
+    assert not held.get("failed"), held
     refused = leased.member("app-2", "drained", balancers=balancers)
     assert refused["failed"]
     assert second.socket in refused["msg"]

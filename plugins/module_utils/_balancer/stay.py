@@ -85,6 +85,13 @@ def _take(
     return token
 
 
+def _answering(balancers: t.Sequence[Balancer], wish: Wish) -> t.Sequence[Balancer]:
+    answering, _members, dead = passage.living(balancers, wish)
+    if not answering:
+        raise dead[0]
+    return answering
+
+
 def _end(path: str, token: str) -> None:
     with lease_file.locked_folder(path.rpartition("/")[0]):
         lease = lease_file.read(path)
@@ -134,6 +141,8 @@ def drain(
     token = terms.token
     if token:
         _renew(path, token, budget, leases.HELD, "keep out")
+        # One that died meanwhile gives it no users; that it is dead is said when the member comes back.
+        balancers = _answering(balancers, wish)
     else:
         token = _take(path, passage.look(balancers, wish), descriptions, wish, terms, former)
     try:
