@@ -85,7 +85,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._balancer import
 def run(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
     """Switch the page."""
     wanted = page.Page(map_name=params["map"], state=params["state"], text=params["text"])
-    return page.switch(kinds.open_all(params["balancers"]), wanted, check_mode)
+    return page.switch(kinds.open_pages(params["balancers"]), wanted, check_mode)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ import typing as t
 from pathlib import Path
 
 _ESTABLISHED: t.Final = "01"
+_OPENING: t.Final = "02"
 _TABLES: t.Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 
 Address = t.Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
@@ -58,3 +59,11 @@ def is_local(address: Address) -> bool:
 def read_tables() -> list[str]:
     """The kernel's tables; a host without IPv6 has one."""
     return [path.read_text("ascii") for path in _TABLES if path.exists()]
+
+
+def open_ends(table: str) -> t.Iterator[tuple[Endpoint, str]]:
+    """Far end and socket number of every connection that is open or being opened."""
+    for line in table.splitlines()[1:]:
+        fields = line.split()
+        if fields[3] in (_ESTABLISHED, _OPENING):
+            yield _endpoint(fields[2]), fields[9]
