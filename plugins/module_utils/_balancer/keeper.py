@@ -64,8 +64,7 @@ class Keeper:
                 if self._settle(lease):
                     return
                 continue
-            if lease.state == leases.HELD:
-                self._hold_out(lease)
+            self._hold_out(lease)
             self._clock.sleep(_LOOK_SECONDS)
 
     def _current(self) -> t.Optional[Lease]:
@@ -90,7 +89,11 @@ class Keeper:
                 if current is None or current.state != leases.HELD:
                     return
                 try:
-                    balancer.drain(lease.backend, lease.member)
+                    view = balancer.members(lease.backend)
+                    member = pick(view, lease.member, lease.backend, balancer.name)
+                    # Whatever else somebody made of it meanwhile is not ours to change.
+                    if member.admission == READY and lease.before.get(balancer.name) == READY:
+                        balancer.drain(lease.backend, lease.member)
                 except MigrationError:
                     continue
                 self._marks[balancer.name] = mark

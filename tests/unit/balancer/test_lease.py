@@ -161,11 +161,29 @@ def test_a_balancer_that_forgot_the_drain_is_told_again(tmp_path: Path) -> None:
     assert world.lb.heard == ["drain", "admit"]
 
 
+def test_a_reload_that_somebody_else_closed_it_with_is_left_alone(tmp_path: Path) -> None:
+    world = World(tmp_path)
+
+    def reload() -> None:
+        world.lb.generation = "2"
+        world.lb.change("app-1", admission="closed")
+
+    world.at(10, reload)
+    world.keep()
+    assert world.lb.heard == []
+    assert world.lease.state == lease.GONE
+
+
 def test_one_that_the_run_is_bringing_back_is_not_drained_again(tmp_path: Path) -> None:
     world = World(tmp_path, state=lease.RETURNING)
-    world.at(10, lambda: setattr(world.lb, "generation", "2"))
+
+    def reload() -> None:
+        world.lb.generation = "2"
+        world.lb.change("app-1", admission="ready")
+
+    world.at(10, reload)
     world.keep()
-    assert world.lb.heard == ["admit"]
+    assert world.lb.heard == []
 
 
 def test_a_dead_balancer_keeps_nobody_from_the_living(tmp_path: Path) -> None:
