@@ -9,17 +9,6 @@ import contextlib
 import tempfile
 import typing as t
 
-try:
-    import boto3
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    _FAILURES: t.Tuple[t.Type[Exception], ...] = (BotoCoreError, ClientError)
-    DRIVER_ERROR = ""
-except ImportError as exc:
-    _FAILURES = ()
-    DRIVER_ERROR = str(exc)
-
 from ansible_collections.emailai.migration.plugins.module_utils._balancer.member import (
     CLOSED,
     DRAINED,
@@ -107,11 +96,14 @@ class TargetGroup:
 
     @contextlib.contextmanager
     def _told(self, act: str, thing: str) -> t.Iterator[None]:
-        if DRIVER_ERROR:
-            raise MigrationError(act, thing, DRIVER_ERROR, "Install boto3 on the host that does this")
+        # Loading it takes longer than all that the other kinds do.
+        try:
+            from botocore.exceptions import BotoCoreError, ClientError
+        except ImportError as exc:
+            raise MigrationError(act, thing, str(exc), "Install boto3 on the host that does this") from exc
         try:
             yield
-        except _FAILURES as exc:
+        except (BotoCoreError, ClientError) as exc:
             code = str(getattr(exc, "response", {}).get("Error", {}).get("Code", ""))
             cure = next((text for sign, text in _CURES.items() if code.startswith(sign)), "")
             raise MigrationError(act, f"{thing} on {self.name}", str(exc), cure, code=code) from exc
@@ -119,6 +111,9 @@ class TargetGroup:
     @property
     def _client(self) -> t.Any:
         if self._made is None:
+            import boto3
+            from botocore.config import Config
+
             session = boto3.session.Session(
                 profile_name=self.profile or None, region_name=self.region or None
             )
