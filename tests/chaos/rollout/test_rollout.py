@@ -123,9 +123,9 @@ class Rollout:
         (self.folder / "connection").mkdir()
         (self.folder / "connection" / "losable.py").write_text(LOST)
 
-    def play(
+    def command(
         self, tasks_from: str, *, check_mode: bool = False, any_errors_fatal: bool = False, **more: t.Any
-    ) -> Play:
+    ) -> list[str]:
         """One play over the fleet, server by server, as deploy.yml has it."""
         play = {
             "name": "Play",
@@ -145,30 +145,37 @@ class Rollout:
         }
         path = self.folder / f"{tasks_from}.yml"
         path.write_text(yaml.safe_dump([play]))
+        return [
+            str(Path(sys.executable).parent / "ansible-playbook"),
+            "-i",
+            str(self.folder / "hosts.yml"),
+            "-e",
+            json.dumps(more),
+            *(["--check"] if check_mode else []),
+            str(path),
+        ]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "ANSIBLE_CALLBACKS_ENABLED": "ansible.posix.profile_tasks"
+            if "PROFILE" in os.environ
+            else "ansible.builtin.default",
+            "ANSIBLE_CONNECTION_PLUGINS": str(self.folder / "connection"),
+            "ANSIBLE_NOCOLOR": "1",
+            "LOST_FOLDER": str(self.folder),
+        }
+
+    def play(self, tasks_from: str, **how: t.Any) -> Play:
         done = subprocess.run(
-            [
-                str(Path(sys.executable).parent / "ansible-playbook"),
-                "-i",
-                str(self.folder / "hosts.yml"),
-                "-e",
-                json.dumps(more),
-                *(["--check"] if check_mode else []),
-                str(path),
-            ],
+            self.command(tasks_from, **how),
             cwd=ROOT,
             capture_output=True,
             text=True,
             timeout=120,
             check=False,
-            env={
-                **os.environ,
-                "ANSIBLE_CALLBACKS_ENABLED": "ansible.posix.profile_tasks"
-                if "PROFILE" in os.environ
-                else "ansible.builtin.default",
-                "ANSIBLE_CONNECTION_PLUGINS": str(self.folder / "connection"),
-                "ANSIBLE_NOCOLOR": "1",
-                "LOST_FOLDER": str(self.folder),
-            },
+            env=self.environment,
         )
         return Play.of(done)
 
