@@ -49,7 +49,9 @@ options:
         choices: [crc32, none]
         default: crc32
       encryption:
-        description: Server-side encryption. V(bucket) leaves it to the bucket's own default.
+        description:
+          - Server-side encryption, beside that of O(store.age_keys).
+          - V(bucket) leaves it to the bucket's own default.
         type: str
         choices: [bucket, AES256, 'aws:kms']
         default: bucket
@@ -58,6 +60,19 @@ options:
         type: str
       path:
         description: The folder. Required for V(folder).
+        type: path
+      age_keys:
+        description:
+          - Keys of age, the lines of C(age-keygen) that begin with C(AGE-SECRET-KEY-1). Kept in memory only.
+          - New backups are encrypted with the first one before they leave the host. Each of them opens the
+            backups that were encrypted with it, so an old key stays in the list as long as its backups.
+          - A backup whose key is lost is lost.
+        type: list
+        elements: str
+      age_key_file:
+        description:
+          - File with such keys on the host, as C(age-keygen) writes it.
+          - They come after those of O(store.age_keys).
         type: path
 """
 

@@ -67,6 +67,7 @@ seealso:
   - module: emailai.migration.pg_restore
 requirements:
   - boto3 >= 1.36 for S3
+  - cryptography for encrypted backups
   - zstandard (without it gzip is used)
   - pg_dump and pg_restore of the server's major
 """
@@ -130,6 +131,9 @@ backup:
       type: bool
     compression:
       description: Kind and level of the compression.
+      type: dict
+    encryption:
+      description: V(age) and the fingerprint of the key; empty for a backup that is not encrypted.
       type: dict
 prediction:
   description: Bytes and minutes that the backup would take, and what they are derived from.

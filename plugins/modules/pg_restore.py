@@ -77,6 +77,7 @@ seealso:
   - module: emailai.migration.pg_backup_info
 requirements:
   - boto3 >= 1.36 for S3
+  - cryptography for encrypted backups
   - zstandard for backups compressed with it
   - pg_restore of the major that the backup comes from
 """

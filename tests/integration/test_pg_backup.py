@@ -27,6 +27,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._postgres import
     connection as postgres_connection,
 )
 from integration.archive_world import World, execute, in_background, made, s3_options, wait_until
+from integration.sampler import Sampler
 
 # Eight megabytes that do not compress: two parts of the smallest size that S3 takes.
 BULK = """
@@ -376,36 +377,6 @@ def test_an_object_that_is_there_is_not_replaced(world: World) -> None:
     with pytest.raises(MigrationError, match=r"(already there|file exists)"):
         place.put("migrations/x/manifest.json", b"second")
     assert b"".join(place.read("migrations/x/manifest.json")) == b"first"
-
-
-class Sampler:
-    """Looks at the arguments and the environment of every process, all the time, for these secrets."""
-
-    def __init__(self, secrets: list[bytes]) -> None:
-        self._secrets = secrets
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self.looks = self.hits = self.dumps = 0
-
-    def __enter__(self) -> Sampler:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._ended.wait(0.01):
-            self.looks += 1
-            for pid in filter(str.isdigit, os.listdir("/proc")):
-                for name in ("cmdline", "environ"):
-                    try:
-                        text = Path(f"/proc/{pid}/{name}").read_bytes()
-                    except OSError:
-                        continue
-                    self.dumps += b"pg_dump" in text
-                    self.hits += any(secret in text for secret in self._secrets)
 
 
 def test_secrets_are_nowhere(s3_world: World, small_parts: None) -> None:

@@ -11,15 +11,17 @@ import time
 import typing as t
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ansible_collections.emailai.migration.plugins.module_utils._archive import (
     catalog,
     client,
     digests,
+    keys,
     names,
     packing,
     parts,
+    sealing,
     shelf,
     store,
     stream,
@@ -44,6 +46,7 @@ class Order:
     compression_level: int = 2
     jobs: int = 2
     lock_wait_seconds: int = 10
+    key: keys.Key | None = field(default=None, repr=False)
 
     @property
     def purpose(self) -> str:
@@ -91,6 +94,8 @@ def make(order: Order, place: store.Store, progress: Progress, crew: stream.Crew
         document["restore_by_hand"] = manifests.restore_by_hand(
             document, place.fetch_commands(names.key(place.prefix, order.identifier, ""))
         )
+        if order.key:
+            manifests.sign(document, order.key.sign)
         shelf.drop_strays(place, order.identifier)
         crew.ensure_wanted()
         place.put(mark, manifests.dump(document))
@@ -149,6 +154,7 @@ def _under_snapshot(
         "client_version": program.version,
         "database_bytes": server.database_bytes,
         "compression": {"kind": packing.best_kind(), "level": order.compression_level},
+        "encryption": {"kind": sealing.KIND, "key": order.key.id} if order.key else {},
         "checksum": place.checksum,
         "streams": [future.result() for future in streams],
         "content": content,
@@ -167,7 +173,7 @@ def _one_stream(
     crew: stream.Crew,
 ) -> dict[str, t.Any]:
     kind = packing.best_kind()
-    file = manifests.stream_file(plan.name, kind)
+    file = manifests.stream_file(plan.name, kind, order.key is not None)
     threads = max(1, (os.cpu_count() or 1) // streams)
     began = time.time()
     with postgres.child_environment(order.target) as environment:
@@ -178,6 +184,8 @@ def _one_stream(
         ]  # fmt: skip
         writer = place.writer(names.key(place.prefix, order.identifier, file), streams)
         codec = packing.packer(kind, order.compression_level, threads if threads > 1 else 0)
+        if order.key:
+            codec = sealing.Both(codec, sealing.Sealer(order.key))
         sums, stored = stream.send(crew, command, environment, codec, writer, progress.add_bytes)
     arrived.append(stored.key)
     return {

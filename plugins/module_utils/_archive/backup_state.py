@@ -12,6 +12,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._archive import 
     catalog,
     client,
     errand,
+    keys,
     names,
     preflight,
     retention,
@@ -49,10 +50,11 @@ def present(params: Params, check_mode: bool) -> Result:
     if existing is not None:
         return _answer(False, existing.summary())
     client.find(server.major, params["client_folder"] or "", target.ssl_mode)
+    key = keys.first(params["store"])
     if check_mode:
         prediction = preflight.predict(server, shelf.backups(place), target.dbname)
         return _answer(True, _planned(params, target, prediction), prediction=prediction)
-    return _made(errand.run(params, errand_name, _work(params, target)))
+    return _made(errand.run(params, errand_name, _work(params, target, key)))
 
 
 def readiness(params: Params, check_mode: bool) -> Result:
@@ -101,7 +103,7 @@ def pruned(params: Params, check_mode: bool) -> Result:
     return {"changed": bool(decision.remove), "removed": list(decision.remove), "reason": decision.reason}
 
 
-def _work(params: Params, target: postgres.Target) -> errand.Work:
+def _work(params: Params, target: postgres.Target, key: keys.Key | None) -> errand.Work:
     def work(reporter: t.Any, crew: t.Any, lost: t.Any) -> Result:
         place = store.open_store(params["store"])
         identifier = params["backup_id"] or _free_name(place, target.dbname)
@@ -114,6 +116,7 @@ def _work(params: Params, target: postgres.Target) -> errand.Work:
             compression_level=params["compression_level"],
             jobs=params["jobs"],
             lock_wait_seconds=params["lock_wait_timeout_seconds"],
+            key=key,
         )
         progress = watch.Progress(reporter.update)
         with watch.held_lease(target, LEASE, order.run_id, {"backup_id": identifier}, crew) as lease:

@@ -11,15 +11,17 @@ import tempfile
 import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ansible_collections.emailai.migration.plugins.module_utils._archive import (
     backup,
     catalog,
     client,
+    keys,
     names,
     packing,
     preflight,
+    sealing,
     store,
     stream,
 )
@@ -46,6 +48,7 @@ class Loader:
     jobs: int
     progress: Progress
     crew: stream.Crew
+    key: keys.Key | None = field(default=None, repr=False)
 
     def load(self, database: str, terms: preflight.Terms) -> dict[str, float]:
         """Everything into ``database``, which is empty; returns the seconds of each step."""
@@ -101,6 +104,8 @@ class Loader:
         )
         chunks = self.place.read(names.key(self.place.prefix, self.manifest["id"], one["file"]))
         codec = packing.unpacker(self.manifest["compression"]["kind"])
+        if self.key:
+            codec = sealing.Both(sealing.Opener(self.key), codec)
         stream.receive(chunks, codec, expected, one["file"], sink, self.crew)
 
     def _without(self, schema: str, left_out: t.Collection[str]) -> list[str]:

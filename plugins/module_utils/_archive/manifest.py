@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import shlex
 import typing as t
 
+from ansible_collections.emailai.migration.plugins.module_utils._archive import sealing
 from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
 
 Manifest = t.Dict[str, t.Any]
@@ -18,6 +20,7 @@ COLLECTION_VERSION: t.Final = "0.1.0"
 
 _REQUIRED: t.Final = ("id", "run_id", "database", "identity", "created_at", "server", "streams", "content")
 _SEAL: t.Final = "seal"
+_SIGNATURE: t.Final = "signature"
 _SUFFIX: t.Final = {"zstd": ".zst", "gzip": ".gz"}
 
 
@@ -28,8 +31,8 @@ class UnreadableError(MigrationError):
         super().__init__("read", f"manifest {name}", cause, cure, kind="storage")
 
 
-def stream_file(name: str, compression: str) -> str:
-    return f"{name}.dump{_SUFFIX[compression]}"
+def stream_file(name: str, compression: str, is_encrypted: bool = False) -> str:
+    return f"{name}.dump{_SUFFIX[compression]}{sealing.SUFFIX if is_encrypted else ''}"
 
 
 def dump(manifest: Manifest) -> bytes:
@@ -38,8 +41,27 @@ def dump(manifest: Manifest) -> bytes:
 
 
 def _seal(plain: Manifest) -> str:
-    """Tells an edited manifest from ours; against a forger only the rights on the store help."""
+    """Tells an edited manifest from ours without any key; a forger makes his own."""
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def key_id(manifest: Manifest) -> str:
+    """The key that an encrypted backup needs; empty for one that is open."""
+    return str(manifest.get("encryption", {}).get("key", ""))
+
+
+def sign(manifest: Manifest, sign_text: t.Callable[[bytes], str]) -> None:
+    manifest[_SIGNATURE] = sign_text(_signed_text(manifest))
+
+
+def is_signed(manifest: Manifest, sign_text: t.Callable[[bytes], str]) -> bool:
+    """Whether the owner of the key wrote every word of it: which objects belong to it and what they hold."""
+    return hmac.compare_digest(str(manifest.get(_SIGNATURE, "")), sign_text(_signed_text(manifest)))
+
+
+def _signed_text(manifest: Manifest) -> bytes:
+    signed = {name: value for name, value in manifest.items() if name != _SIGNATURE}
+    return json.dumps(json.loads(json.dumps(signed, default=str)), sort_keys=True).encode()
 
 
 def parse(text: bytes, name: str) -> Manifest:
@@ -75,6 +97,7 @@ def summary(manifest: Manifest, proofs: t.Sequence[t.Mapping[str, t.Any]] = ()) 
         "server_version": manifest["server"]["version"],
         "client_version": manifest.get("client_version", ""),
         "compression": manifest.get("compression", {}),
+        "encryption": manifest.get("encryption", {}),
         "database_bytes": manifest.get("database_bytes"),
         "bytes": sum(stream["bytes_packed"] for stream in manifest["streams"]),
         "bytes_unpacked": sum(stream["bytes_plain"] for stream in manifest["streams"]),
@@ -105,14 +128,17 @@ def restore_by_hand(manifest: Manifest, fetch: t.Sequence[str]) -> list[str]:
     server = manifest["server"]
     unpack = "zstd -d --rm" if manifest["compression"]["kind"] == "zstd" else "gzip -d"
     sums = "\\n".join(f"{s['sha256_packed']}  {s['file']}" for s in manifest["streams"])
-    files = " ".join(shlex.quote(stream["file"]) for stream in manifest["streams"])
+    stored = [stream["file"] for stream in manifest["streams"]]
+    key, packed = key_id(manifest), [file.replace(sealing.SUFFIX, "") for file in stored]
     restore = 'pg_restore --exit-on-error --no-owner --no-acl --dbname="$DATABASE"'
-    data = [s["file"].rpartition(".")[0] for s in manifest["streams"] if s["section"] == "data"]
+    dumps = [file.rpartition(".")[0] for file in packed]
+    data = [dump for dump, s in zip(dumps, manifest["streams"]) if s["section"] == "data"]
     commands = [
         f"export DATABASE={shlex.quote(manifest['database'] + '__by_hand')}",
         *fetch,
         f"printf '{sums}\\n' | sha256sum --check",
-        f"{unpack} {files}",
+        *(_decrypt_by_hand(key, stored, packed) if key else []),
+        f"{unpack} {' '.join(map(shlex.quote, packed))}",
         f'createdb --template=template0 --encoding={shlex.quote(server["encoding"])} "$DATABASE"',
         f"{restore} --section=pre-data schema.dump",
         *[f"{restore} --section=data {shlex.quote(name)}" for name in data],
@@ -128,3 +154,13 @@ def restore_by_hand(manifest: Manifest, fetch: t.Sequence[str]) -> list[str]:
             f'psql --no-psqlrc --tuples-only --no-align --dbname="$DATABASE" --command={shlex.quote(query)}'
         )
     return commands
+
+
+def _decrypt_by_hand(key: str, stored: t.Sequence[str], packed: t.Sequence[str]) -> list[str]:
+    """The program age and the file with the key are all that is needed."""
+    which = f"age-keygen -y FILE | tr -d '\\n' | sha256sum begins with {key}"
+    decrypt = 'age --decrypt --identity "$AGE_KEY_FILE" --output'
+    return [
+        f': "${{AGE_KEY_FILE:?export the name of the file with the key: {which}}}"',
+        *[f"{decrypt} {shlex.quote(to)} {shlex.quote(file)}" for file, to in zip(stored, packed)],
+    ]

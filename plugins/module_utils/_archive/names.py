@@ -15,7 +15,7 @@ MANIFEST: t.Final = "manifest.json"
 # NAMEDATALEN - 1: the server cuts longer names in silence.
 _NAME_BYTES: t.Final = 63
 # The files that we put into a backup's folder, and nothing else in the store.
-_OURS = re.compile(r"(?:schema|data-\w+)\.dump\.(?:zst|gz)|proof-\w+\.json|\.pending-.*")
+_OURS = re.compile(r"(?:schema|data-\w+)\.dump\.(?:zst|gz)(?:\.age)?|proof-\w+\.json|\.pending-.*")
 _BACKUP_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,126}")
 
 

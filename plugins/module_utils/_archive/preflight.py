@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ansible_collections.emailai.migration.plugins.module_utils._archive import (
     catalog,
     client,
+    keys,
     shelf,
     store,
     watch,
@@ -195,6 +196,17 @@ def target_lines(target: postgres.Target, needs: Needs, data_folder: str, client
     return lines
 
 
+def key_lines(store_options: t.Mapping[str, t.Any]) -> list[Line]:
+    """Whether the keys are there where backups are opened."""
+    if not keys.are_given(store_options):
+        return []
+    try:
+        found, state = ", ".join(key.id for key in keys.keyring(store_options)), "met"
+    except MigrationError as exc:
+        found, state = str(exc), "open"
+    return [_line("proof: keys", "storage", "keys of the backups", found, "age_keys, age_key_file", state)]
+
+
 def predict(server: catalog.Server, earlier: t.Sequence[shelf.Backup], database: str) -> dict[str, t.Any]:
     """Bytes and minutes of the next backup, from the last one of this database or what is usual. Pure."""
     for one in earlier:
@@ -314,7 +326,9 @@ def _store(store_options: t.Mapping[str, t.Any], may_write: bool) -> Line:
         place.check()
         if may_write:
             place.probe_write()
+        key = keys.first(store_options)
     except MigrationError as exc:
         return _line("backup: store", "storage", required, str(exc), "store", "open")
     found = "can be listed and written" if may_write else "can be listed; writing is known when it is done"
+    found += f"; backups are encrypted with key {key.id}" if key else ""
     return _line("backup: store", "storage", required, f"{place.label} {found}", "store")

@@ -17,6 +17,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._archive import 
     content,
     databases,
     digests,
+    keys,
     loading,
     names,
     preflight,
@@ -46,6 +47,7 @@ class Order:
     jobs: int = 2
     keep: bool = False
     confirmed_by: str = ""
+    key: keys.Key | None = field(default=None, repr=False)
 
     @property
     def manifest(self) -> manifests.Manifest:
@@ -173,6 +175,7 @@ def _load_fresh(
         jobs=order.jobs,
         progress=progress,
         crew=crew,
+        key=order.key,
     )
     loading.ensure_whole(loader.place, order.manifest)
     _make_room(server, database)

@@ -10,6 +10,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._archive import 
     client,
     databases,
     errand,
+    keys,
     loading,
     names,
     preflight,
@@ -151,7 +152,7 @@ def readiness(params: Params, check_mode: bool) -> Result:
     lines = preflight.target_lines(
         _maintenance(params), needs, params["data_folder"] or "", params["client_folder"] or ""
     )
-    return {"changed": False, "readiness": lines}
+    return {"changed": False, "readiness": lines + preflight.key_lines(params["store"])}
 
 
 def _maintenance(params: Params) -> postgres.Target:
@@ -223,6 +224,7 @@ def _order(params: Params, target: postgres.Target, chosen: shelf.Backup, databa
         jobs=params["jobs"],
         keep=params["keep"],
         confirmed_by=params["confirmed_by"] or "",
+        key=keys.for_backup(chosen.manifest, params["store"]),
     )
 
 

@@ -145,6 +145,9 @@ def _read_or_fault(place: store.Store, key: str, keys: t.Sequence[str]) -> Backu
 def _read(place: store.Store, key: str, keys: t.Sequence[str]) -> Backup:
     head = key[: -len(names.MANIFEST)]
     manifest = manifests.parse(b"".join(place.read(key)), key)
+    if key != names.key(place.prefix, manifest["id"], names.MANIFEST):
+        # Its objects are looked for by its own name: they would be another backup's.
+        raise manifests.UnreadableError(key, f"it is the one of backup {manifest['id']}")
     proofs = [b"".join(place.read(k)) for k in sorted(keys) if k.startswith(f"{head}proof-")]
     return Backup(manifest, [_proof(text) for text in proofs])
 

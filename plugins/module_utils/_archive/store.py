@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.emailai.migration.plugins.module_utils._archive import folder, s3
+from ansible_collections.emailai.migration.plugins.module_utils._archive import folder, keys, s3
 from ansible_collections.emailai.migration.plugins.module_utils._archive.stored import (
     Entry,
     Pending,
@@ -29,6 +29,7 @@ STORE_OPTIONS: t.Final[dict[str, t.Any]] = {
     "encryption": {"type": "str", "choices": ["bucket", "AES256", "aws:kms"], "default": "bucket"},
     "kms_key": {"type": "str", "no_log": False},
     "path": {"type": "path"},
+    **keys.KEY_OPTIONS,
 }
 
 

@@ -12,6 +12,7 @@ import typing as t
 from pathlib import Path
 from unittest import mock
 
+import pyrage
 import pytest
 import zstandard
 
@@ -22,6 +23,7 @@ from integration.test_pg_backup import BULK
 
 # A dump that has only a pipe full left to write has ended before anybody could end it.
 PERCENT = (10, 50, 90)
+KEY = str(pyrage.x25519.Identity.generate())
 _LOST = r"^Cannot (finish pg_dump|read table|read the catalog|reach database|begin)"
 # What happens, and the one sentence with which the struck backup ends.
 ENDS = {
@@ -110,14 +112,16 @@ class Strikes:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-@pytest.mark.parametrize("fault", ENDS)
+@pytest.mark.parametrize("fault", [*ENDS, "the_dump_is_killed, encrypted", "we_are_killed, encrypted"])
 def test_a_backup_is_whole_or_not_there_and_the_next_one_is_made(
     pattern: World, data_bytes: int, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    fault, _comma, is_encrypted = fault.partition(", ")
+    store = dict(pattern.store, age_keys=[KEY]) if is_encrypted else pattern.store
     strike = getattr(Strikes(pattern), fault)
     wrong = {}
     for percent in PERCENT:
-        trial = Trial(pattern, pattern.store)
+        trial = Trial(pattern, store)
         struck = functools.partial(Compressor, data_bytes * percent // 100, strike)
         monkeypatch.setattr(parts, "FIRST_PART", 5 * parts.MIB)
         monkeypatch.setattr(packing, "zstandard", mock.Mock(wraps=zstandard, ZstdCompressor=struck))

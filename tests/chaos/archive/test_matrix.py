@@ -6,6 +6,7 @@ from __future__ import annotations
 import typing as t
 from pathlib import Path
 
+import pyrage
 import pytest
 
 from ansible_collections.emailai.migration.plugins.module_utils._archive import content
@@ -60,17 +61,19 @@ def login(target: Target) -> dict[str, t.Any]:
     return {name: value for name, value in connection_options(target).items() if name != "login_db"}
 
 
-@pytest.mark.parametrize("name", ["15 to 15", "15 to 18", "18 to 18"])
+@pytest.mark.parametrize("name", ["15 to 15", "15 to 18", "18 to 18", "15 to 18, encrypted"])
 def test_everything_comes_back(request: pytest.FixtureRequest, tmp_path: Path, name: str) -> None:
     servers = {"15": "postgres_15", "18": "postgres"}
-    source, destination = (request.getfixturevalue(servers[major]) for major in name.split(" to "))
+    source, destination = (request.getfixturevalue(servers[major]) for major in name[:8].split(" to "))
     world = world_on(source, tmp_path)
     if name == "18 to 18":
         execute(world.target, NEW)
-    world.backup()
+    if name.endswith("encrypted"):
+        world.store["age_keys"] = [str(pyrage.x25519.Identity.generate())]
+    assert bool(world.backup()["backup"]["encryption"]) == name.endswith("encrypted")
     proof = world.restore(**login(destination.superuser), login_db=world.target.dbname)["proof"]
     assert (proof["passed"], proof["differences"]) == (True, [])
-    assert proof["target_version"].startswith(name[-2:])
+    assert proof["target_version"].startswith(name[6:8])
 
 
 def test_what_is_no_table_is_compared_too(postgres: t.Any, tmp_path: Path) -> None:
