@@ -24,7 +24,9 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: Looks at everything that would stop the restore, the size and checksum of each object included.
+    details:
+      - Looks at everything that would stop the restore, the size and checksum of each object included.
+      - V(swapped) also reads the live database to count what would be lost, and predicts time and outage.
   diff_mode:
     support: none
   idempotent:
@@ -131,11 +133,17 @@ snapshot_at:
   type: str
   returned: state is swapped, when something changed
 lost:
-  description: Tables that changed since the snapshot, with their rows then and now.
+  description:
+    - Tables that changed since the snapshot, with their rows then and now, and those that cannot be read.
+    - Empty if the live database cannot be read at all.
   type: dict
   returned: state is swapped, when something changed
+prediction:
+  description: Minutes and seconds of outage that the swap would take, and how many sessions it would end.
+  type: dict
+  returned: state is swapped, in check mode
 text:
-  description: What is lost, as a sentence.
+  description: What is lost and how long the database could not be reached, as sentences.
   type: str
   returned: state is swapped
 confirmed_by:

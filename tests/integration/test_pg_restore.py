@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -357,7 +358,7 @@ def test_swapped_under_a_client_and_back(world: World) -> None:
     client.start()
     try:
         wait_until(lambda: len(client.good) > 5)
-        assert world.restore(check_mode=True, state="swapped", confirmed_by="Ada")["changed"]
+        planned = world.restore(check_mode=True, state="swapped", confirmed_by="Ada")
         swapped = world.restore(state="swapped", confirmed_by="Ada")
         seen = len(client.good)
         wait_until(lambda: len(client.good) > seen + 20)
@@ -367,6 +368,16 @@ def test_swapped_under_a_client_and_back(world: World) -> None:
     finally:
         client.ended.set()
         client.join()
+
+    # What is foreseen is what comes: the same tables, and an outage of the same size.
+    assert planned["changed"]
+    assert planned["lost"]["tables"].keys() == swapped["lost"]["tables"].keys()
+    foreseen = planned["prediction"]
+    assert (foreseen["predicted_from"], foreseen["sessions"]) == ("size", 1)
+    assert 0 < foreseen["outage_seconds"] < 2
+    assert f"could not be reached for about {foreseen['outage_seconds']} s" in planned["text"]
+    assert re.search(r"Writes since \S+, 0 min \d+ s ago, would be lost: \d+ rows added", planned["text"])
+    assert f"{live} could not be reached for {swapped['outage_seconds']} s." in swapped["text"]
 
     assert client.bad > 0, "the client never noticed: nothing was swapped"
     assert client.wrong == []
@@ -382,6 +393,36 @@ def test_swapped_under_a_client_and_back(world: World) -> None:
     assert execute(world.target, "SELECT count(*) FROM later") == [(3,)]
     assert copies(world) == {back["restored"]}
     assert live in world.databases()
+
+
+def test_a_table_that_cannot_be_read_is_in_nobodys_way(world: World) -> None:
+    """The last resort is for a database that is broken: what counts the loss must not stand in its way."""
+    world.backup()
+    execute(world.target, "INSERT INTO account (user_id) VALUES ('user-1')")
+    # Written past the server's memory, so that it has to be read from the disk.
+    execute(world.target, "CREATE TABLE torn AS SELECT generate_series(1, 9) AS i")
+    execute(world.target, "VACUUM FULL torn")
+    execute(world.target, "CHECKPOINT")
+    ((path,),) = execute(
+        world.target, "SELECT current_setting('data_directory') || '/' || pg_relation_filepath('torn')"
+    )
+    with open(path, "r+b") as handle:
+        handle.write(os.urandom(4096))
+    with pytest.raises(psycopg2.Error, match="invalid page"):
+        execute(world.target, "SELECT * FROM torn")
+    for check_mode in (True, False):
+        answer = world.restore(check_mode=check_mode, state="swapped", confirmed_by="Ada")
+        assert answer["lost"]["unreadable"] == ["public.torn"]
+        assert answer["lost"]["tables"]["public.account"] == {"rows_then": 900, "rows_now": 901}
+        assert "Tables that cannot be read, and are not counted: public.torn." in answer["text"]
+    assert execute(world.target, "SELECT to_regclass('torn')::text") == [(None,)]
+
+
+def test_the_minutes_of_a_swap_are_those_of_its_proof(world: World) -> None:
+    world.backup()
+    took = sum(world.restore()["proof"]["seconds"].values())
+    foreseen = world.restore(check_mode=True, state="swapped")["prediction"]
+    assert (foreseen["predicted_from"], foreseen["minutes"]) == ("proof", round(took / 60, 2))
 
 
 def test_swapped_four_times_and_back_four_times(world: World) -> None:

@@ -19,6 +19,8 @@ if t.TYPE_CHECKING:
 _SIGNATURE: t.Final = "emailai.migration "
 
 _QUIET_WITHIN_SECONDS: t.Final = 10
+# How long the sessions of a database may take to end before a swap is given up.
+PATIENCE_SECONDS: t.Final = 10
 
 
 class Mark(t.NamedTuple):
@@ -191,7 +193,7 @@ def swap(
     staged: str,
     aside: str,
     comments: t.Mapping[str, str | None],
-    patience_seconds: float = 10,
+    patience_seconds: float = PATIENCE_SECONDS,
 ) -> float:
     """Give ``staged`` the name ``live`` and what had it the name ``aside``; returns the outage in seconds.
 

@@ -25,7 +25,7 @@ Needs = t.Dict[str, t.Any]
 # Without an earlier backup to go by: what zstd makes of a typical database, and
 # what two cores dump, compress, digest and send.
 _USUAL_RATIO: t.Final = 0.3
-_USUAL_BYTES_PER_SECOND: t.Final = 40_000_000
+USUAL_BYTES_PER_SECOND: t.Final = 40_000_000
 _DISK_FACTOR: t.Final = 2
 
 
@@ -220,7 +220,7 @@ def predict(server: catalog.Server, earlier: t.Sequence[shelf.Backup], database:
             }
     return {
         "bytes": round(server.database_bytes * _USUAL_RATIO),
-        "minutes": round(server.database_bytes / _USUAL_BYTES_PER_SECOND / 60, 2),
+        "minutes": round(server.database_bytes / USUAL_BYTES_PER_SECOND / 60, 2),
         "predicted_from": "size",
     }
 

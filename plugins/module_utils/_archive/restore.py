@@ -19,6 +19,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._archive import 
     digests,
     keys,
     loading,
+    loss,
     names,
     preflight,
     shelf,
@@ -123,7 +124,10 @@ def swap(order: Order, progress: Progress, crew: stream.Crew) -> dict[str, t.Any
                 databases.drop(server, staged)
             _ensure_equal(order, differences)
             databases.put_mark(server, staged, Mark(order.identifier, "proven"))
-        lost = _lost(order, progress, crew) if current.allows_connections else {}
+        lost = {}
+        if current.allows_connections:
+            there = order.target.for_database(live)
+            lost = loss.count(there, order.manifest, order.purpose, order.jobs, progress, crew)
         crew.ensure_wanted()
         databases.copy_properties(server, live, staged)
         comments = {
@@ -229,23 +233,6 @@ def _content(
 
 def _readers(target: postgres.Target, purpose: str, progress: Progress, crew: stream.Crew) -> digests.Readers:
     return digests.Readers(target, purpose, on_table=progress.add_table, sessions=crew.sessions)
-
-
-def _lost(order: Order, progress: Progress, crew: stream.Crew) -> dict[str, t.Any]:
-    """What the live database holds that the backup does not; an estimate, for it is still written to."""
-    target = order.target.for_database(order.database)
-    progress.begin("count what is lost", 0, tables=len(order.manifest["content"]["tables"]))
-    now: content.Content = {}
-    with postgres.session(target, order.purpose) as connection:
-        tables = list(catalog.table_sizes(connection))
-    now["tables"] = _readers(target, order.purpose, progress, crew).read(tables, order.jobs)
-    changed = content.changed_tables(order.manifest["content"], now)
-    return {
-        "since": order.manifest["created_at"],
-        "tables": changed,
-        "rows_added": sum(max(0, c["rows_now"] - c["rows_then"]) for c in changed.values()),
-        "rows_removed": sum(max(0, c["rows_then"] - c["rows_now"]) for c in changed.values()),
-    }
 
 
 def _ensure_equal(order: Order, differences: t.Sequence[str]) -> None:

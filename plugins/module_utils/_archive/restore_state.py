@@ -12,6 +12,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._archive import 
     errand,
     keys,
     loading,
+    loss,
     names,
     preflight,
     restore,
@@ -84,7 +85,7 @@ def swapped(params: Params, check_mode: bool) -> Result:
     target, chosen = _open_made(params)
     if params["follow"]:
         result = _follow(params)
-        return _answer(True, chosen, text=_loss(result), **result)
+        return _answer(True, chosen, text=loss.after_swap(result), **result)
     live = _live(params)
     with postgres.session(target, "look") as server:
         existing = databases.find(server, live)
@@ -99,8 +100,7 @@ def swapped(params: Params, check_mode: bool) -> Result:
         )
     order = _order(params, target, chosen, live)
     if check_mode:
-        text = f"Every write since {chosen.manifest['created_at']} would be lost."
-        return _answer(True, chosen, database=live, text=text, **_looked(order, must_keep_ownership=True))
+        return _answer(True, chosen, database=live, **_foreseen(order, existing))
     if not params["confirmed_by"]:
         raise MigrationError(
             "swap",
@@ -109,7 +109,7 @@ def swapped(params: Params, check_mode: bool) -> Result:
             "Set confirmed_by to the name of who decides",
         )
     result = _errand(params, order, restore.swap)
-    return _answer(True, chosen, text=_loss(result), **result)
+    return _answer(True, chosen, text=loss.after_swap(result), **result)
 
 
 def swapped_back(params: Params, check_mode: bool) -> Result:
@@ -190,18 +190,6 @@ def _answer(changed: bool, chosen: shelf.Backup, **more: t.Any) -> Result:
     return {"changed": changed, "backup": summary, "outcome": outcome, **more}
 
 
-def _loss(result: Result) -> str:
-    lost, since = result["lost"], result["snapshot_at"]
-    kept = f"The old database is kept as {result['before']}."
-    if not lost:
-        return f"Writes since {since} are lost; they could not be counted. {kept}"
-    names = ", ".join(sorted(lost["tables"])) or "none"
-    return (
-        f"Writes since {since} are lost: {lost['rows_added']} rows added,"
-        f" {lost['rows_removed']} rows removed; tables that had changed: {names}. {kept}"
-    )
-
-
 def _live(params: Params) -> str:
     """The live database: the one that is named, or else the one that the login options name."""
     return str(params["database"] or postgres.target_from(params).dbname)
@@ -235,6 +223,18 @@ def _looked(order: restore.Order, must_keep_ownership: bool = False) -> Result:
     with postgres.session(order.target, "look") as server:
         terms = preflight.ensure_restorable(server, order.manifest, must_keep_ownership)
     return {"terms": terms.words}
+
+
+def _foreseen(order: restore.Order, live: databases.Database) -> Result:
+    """What a swap would cost, beside everything that would stop it."""
+    looked = _looked(order, must_keep_ownership=True)
+    with postgres.session(order.target, "look") as server:
+        prediction = loss.predict(server, live.name, order.manifest, order.backup.proofs)
+    lost: Result = {}
+    if live.allows_connections:
+        lost = loss.count(order.target.for_database(live.name), order.manifest, order.purpose, order.jobs)
+    text = loss.before_swap(live.name, order.manifest, lost, prediction)
+    return {**looked, "text": text, "lost": lost, "prediction": prediction}
 
 
 def _errand(params: Params, order: restore.Order, act: t.Callable[..., Result]) -> Result:
