@@ -17,8 +17,8 @@ export MYPYPATH := $(CURDIR)/collections
 
 .DEFAULT_GOAL := help
 .PHONY: help migrate lab-up lab-down test test-e2e lint lint-python lint-types lint-ansible lint-docs format \
-  sanity unit integration e2e molecule chaos chaos-data chaos-archive chaos-rollout chaos-alone bench-data bench-backup \
-  docs build clean
+  sanity unit integration e2e molecule chaos chaos-data chaos-archive chaos-rollout chaos-alone test-prisma \
+  prisma bench-data bench-backup docs build clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 16
@@ -90,6 +90,12 @@ chaos-alone: $(VENV)/test.stamp
 
 molecule: $(VENV)/test.stamp ## One scenario a role, on the lab.
 	python -m check.molecule
+
+test-prisma: $(VENV)/test.stamp ## Strategy prisma: a real Prisma on a real PostgreSQL.
+	python -m check.run prisma
+
+prisma: $(VENV)/test.stamp
+	pytest tests/prisma
 
 ## To measure
 

@@ -19,6 +19,7 @@ from ansible_collections.emailai.migration.plugins.modules import (
     org_migration,
     org_repair,
     org_schema,
+    prisma_migration,
 )
 
 _LAB = Path(__file__).parents[1] / "lab"
@@ -27,6 +28,7 @@ _MODULES = {
     "org_migration": org_migration,
     "org_integrity": org_integrity,
     "org_repair": org_repair,
+    "prisma_migration": prisma_migration,
 }
 
 

@@ -360,7 +360,7 @@ def withdraw(builder: Builder, is_check: bool) -> Outcome:
     """Drop what the ledger says we made, newest first; refuses while data would go with it."""
     connection, model = builder.connection, builder.model
     ours = list(reversed(stage.made(connection)))
-    ours = [one for one in ours if _stands(connection, model, one)]
+    ours = [one for one in ours if stands(connection, model, one)]
     outcome = Outcome(
         changed=bool(ours),
         objects=[{"act": "drop", "object": thing} for thing, _table, _name in ours],
@@ -394,7 +394,7 @@ def withdraw(builder: Builder, is_check: bool) -> Outcome:
     return outcome
 
 
-def _stands(connection: Connection, model: Model, one: tuple[str, str, str]) -> bool:
+def stands(connection: Connection, model: Model, one: tuple[str, str, str]) -> bool:
     """Whether an object of the ledger is still there; somebody may have dropped it by hand."""
     thing, table, name = one
     kind = thing.split(" ", 1)[0]

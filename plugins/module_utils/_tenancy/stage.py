@@ -104,3 +104,19 @@ def made(connection: Connection) -> list[tuple[str, str, str]]:
         ),
     )
     return list(found)
+
+
+def noted(connection: Connection, kind: str) -> list[str]:
+    """Objects of one kind of ledger row in this database, without those withdrawn since; oldest first."""
+    if not tables.exist(connection):
+        return []
+    found = rows(
+        connection,
+        compose(
+            "SELECT object FROM (SELECT DISTINCT ON (object) id, object, kind FROM emailai_migration.ledger"
+            " WHERE database = emailai_migration.here() AND kind IN ({kind}, {kind} || ' withdrawn')"
+            " ORDER BY object, id DESC) latest WHERE kind = {kind} ORDER BY id",
+            kind=value(kind),
+        ),
+    )
+    return [str(thing) for (thing,) in found]

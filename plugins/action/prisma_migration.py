@@ -1,0 +1,7 @@
+# Copyright (c) emailai.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``prisma_migration`` without an interpreter of its own where the host is the controller."""
+
+from ansible_collections.emailai.migration.plugins.plugin_utils._direct import DirectAction as ActionModule
+
+__all__ = ["ActionModule"]
