@@ -151,3 +151,15 @@ def test_the_password_is_in_no_command_line_and_in_no_answer(world: World) -> No
     assert (world.project.folder / "said").read_text().split()[1:] == ["migrate", "deploy"]
     spy.write_text("#!/bin/sh\nexit 0\n")
     assert "Prisma works on another database" in world.call(command=[str(spy)])["msg"]
+
+
+def test_a_migration_that_met_a_lock_half_way_is_not_tried_again(world: World) -> None:
+    """Through this driver Prisma sends statements one by one: the type stands when the table is locked."""
+    world.add_organizations()
+    with contextlib.closing(world.database.connect()) as session, session.cursor() as cursor:
+        session.autocommit = False
+        cursor.execute('SELECT count(*) FROM "EmailAccount"')
+        answer = world.call()
+    assert "it met a lock when type OrganizationRole stood already" in answer["msg"]
+    assert world.applied() == [INIT]
+    assert f"{ORGANIZATIONS} failed before" in world.call()["msg"]
