@@ -19,6 +19,8 @@ export MYPYPATH := $(CURDIR)/collections
 .PHONY: help migrate lab-up lab-down test test-e2e lint lint-python lint-types lint-ansible lint-docs format \
   sanity unit integration e2e molecule chaos chaos-data chaos-archive chaos-rollout chaos-alone test-prisma \
   prisma bench-data bench-backup docs build clean
+  sanity unit integration e2e molecule chaos chaos-data chaos-archive chaos-rollout chaos-alone bench-data bench-backup \
+  test-compose compose docs build clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 16
@@ -46,7 +48,7 @@ lint-python: $(VENV)/test.stamp
 
 lint-types: $(VENV)/test.stamp
 	mypy -p ansible_collections.emailai.migration.plugins
-	MYPYPATH=$(PYTHONPATH) mypy -p check -p lab -p bench -p chaos
+	MYPYPATH=$(PYTHONPATH) mypy -p check -p lab -p bench -p chaos -p compose
 
 lint-ansible: $(VENV)/test.stamp
 	yamllint --strict . && ansible-lint
@@ -87,6 +89,12 @@ chaos-rollout: $(VENV)/test.stamp
 # Its waits are measured: a neighbour would be in them.
 chaos-alone: $(VENV)/test.stamp
 	pytest tests/chaos/alone
+
+test-compose: $(VENV)/test.stamp ## The platform compose: Docker Engine, a registry, a mixed fleet there and back under load.
+	python -m check.run compose
+
+compose: $(VENV)/test.stamp
+	pytest -n $(PYTEST_WORKERS) --dist loadfile tests/compose
 
 molecule: $(VENV)/test.stamp ## One scenario a role, on the lab.
 	python -m check.molecule

@@ -28,10 +28,14 @@ def _take(handle: int, folder: str, patience_seconds: float) -> None:
 
 
 @contextlib.contextmanager
-def locked(folders: t.Iterable[str], patience_seconds: float = 15) -> t.Iterator[None]:
-    """Hold each folder. The lock is the kernel's: it leaves no file and dies with the process."""
+def locked(folders: t.Iterable[str], patience_seconds: float = 15) -> t.Iterator[list[int]]:
+    """Hold each folder. The lock is the kernel's: it leaves no file and dies with the process.
+
+    A child that is given the handles holds it too, also when we are killed.
+    """
     with contextlib.ExitStack() as held:
         # Everybody takes them in the same order, so that two can never wait for each other.
+        handles = []
         for folder in sorted(set(folders)):
             try:
                 handle = os.open(folder, os.O_RDONLY)
@@ -39,4 +43,5 @@ def locked(folders: t.Iterable[str], patience_seconds: float = 15) -> t.Iterator
                 raise MigrationError("lock", folder, exc.strerror or str(exc)) from exc
             held.callback(os.close, handle)
             _take(handle, folder, patience_seconds)
-        yield
+            handles.append(handle)
+        yield handles
