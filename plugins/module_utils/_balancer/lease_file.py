@@ -40,7 +40,7 @@ def prepare(folder: str) -> None:
         ) from exc
 
 
-def locked_folder(folder: str) -> contextlib.AbstractContextManager[None]:
+def locked_folder(folder: str) -> contextlib.AbstractContextManager[list[int]]:
     """Look and change as one act. Held for moments only, so nobody waits long."""
     return locked([folder])
 
