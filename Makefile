@@ -18,9 +18,7 @@ export MYPYPATH := $(CURDIR)/collections
 .DEFAULT_GOAL := help
 .PHONY: help migrate lab-up lab-down test test-e2e lint lint-python lint-types lint-ansible lint-docs format \
   sanity unit integration e2e molecule chaos chaos-data chaos-archive chaos-rollout chaos-alone test-prisma \
-  prisma bench-data bench-backup docs build clean
-  sanity unit integration e2e molecule chaos chaos-data chaos-archive chaos-rollout chaos-alone bench-data bench-backup \
-  test-compose compose docs build clean
+  prisma test-compose compose bench-data bench-backup docs build clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 16
@@ -103,7 +101,7 @@ test-prisma: $(VENV)/test.stamp ## Strategy prisma: a real Prisma on a real Post
 	python -m check.run prisma
 
 prisma: $(VENV)/test.stamp
-	pytest tests/prisma
+	pytest -n $(PYTEST_WORKERS) tests/prisma
 
 ## To measure
 
