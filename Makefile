@@ -18,7 +18,7 @@ export MYPYPATH := $(CURDIR)/collections
 .DEFAULT_GOAL := help
 .PHONY: help migrate lab-up lab-down test test-e2e lint lint-python lint-types lint-ansible lint-docs format \
   sanity unit integration e2e molecule chaos chaos-data chaos-archive chaos-rollout chaos-alone test-prisma \
-  prisma test-compose compose bench-data bench-backup docs build clean
+  prisma test-compose compose test-kubernetes programs kubernetes bench-data bench-backup docs build clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 16
@@ -96,6 +96,15 @@ compose: $(VENV)/test.stamp
 
 molecule: $(VENV)/test.stamp ## One scenario a role, on the lab.
 	python -m check.molecule
+
+test-kubernetes: $(VENV)/test.stamp ## The platform kubernetes: a real control plane, built here once a machine.
+	python -m check.run programs kubernetes
+
+programs: $(VENV)/test.stamp
+	python -m lab.cluster_programs
+
+kubernetes: $(VENV)/test.stamp
+	pytest tests/cluster
 
 test-prisma: $(VENV)/test.stamp ## Strategy prisma: a real Prisma on a real PostgreSQL.
 	python -m check.run prisma

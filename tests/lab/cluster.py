@@ -87,6 +87,7 @@ class Cluster:
                 "--service-cluster-ip-range=10.0.0.0/24",
                 "--endpoint-reconciler-type=none",
                 "--shutdown-delay-duration=0s",
+                "--feature-gates=WatchList=false",
             ],
             lambda: self._answers("/readyz"),
             60,
@@ -178,6 +179,8 @@ class Cluster:
     ) -> None:
         log = self.folder / f"{process.name}.log"
         environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(self.folder)}
+        # This etcd cannot serve lists as streams; whoever asks for one all the same learns it after seconds.
+        environment["KUBE_FEATURE_WatchListClient"] = "false"
         argv = [cluster_programs.program(process.name), *options]
         process.start(argv, log, cwd=self.folder, env=environment)
         wait_for_answer(process, question, seconds, log)

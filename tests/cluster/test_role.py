@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The role on a cluster: forth, again, a release that cannot start, and back."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from check.export import ROOT
+from cluster.world import World, image, kept_doomed, waiting
+from lab.cluster import Cluster
+
+_RELEASES = {image(1): "v1.9.0", image(2): "v2.0.0-orgs"}
+
+
+@pytest.fixture
+def world(cluster: Cluster) -> World:
+    return World(cluster, ("web", "worker"))
+
+
+@pytest.fixture
+def address(world: World) -> t.Iterator[str]:
+    """What answers for the cluster: the release that the ready pods of web have."""
+
+    class Ingress(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            release = _RELEASES[world.template()["spec"]["containers"][0]["image"]]
+            body = json.dumps({"status": "ok", "version": release}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: t.Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Ingress) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def play(
+    folder: Path, world: World, address: str, door: str, *words: str
+) -> subprocess.CompletedProcess[str]:
+    tasks = [
+        {
+            "name": "Go",
+            "ansible.builtin.include_role": {"name": "emailai.migration.app", "tasks_from": door},
+        }
+    ]
+    variables = {
+        "ansible_connection": "local",
+        "ansible_python_interpreter": sys.executable,
+        "migration_side": "prod",
+        "migration_release_before": "v1.9.0",
+        "migration_release_after": "v2.0.0-orgs",
+        "app_platform": "kubernetes",
+        "app_url": address,
+        "app_health_host": "cluster-1",
+        "app_health_timeout_seconds": 20,
+        "app_kubernetes_kubeconfig": str(world.cluster.kubeconfig),
+        "app_kubernetes_namespace": world.namespace,
+        "app_kubernetes_deployments": [{"name": name} for name in world.names],
+        "app_kubernetes_image": image(2),
+        "app_kubernetes_timeout_seconds": 60,
+    }
+    hosts: dict[str, t.Any] = {"cluster-1": {}}
+    inventory = {"all": {"children": {"prod": {"hosts": hosts}, "app": {"hosts": hosts}}, "vars": variables}}
+    (folder / "hosts.json").write_text(json.dumps(inventory))
+    book = [{"name": "Play", "hosts": "app", "gather_facts": False, "tasks": tasks}]
+    (folder / "play.yml").write_text(json.dumps(book))
+    return subprocess.run(
+        [Path(sys.executable).with_name("ansible-playbook"), "-i", "hosts.json", "play.yml", "-v", *words],
+        cwd=folder,
+        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+
+
+def test_a_cluster_goes_forth_and_back(world: World, address: str, tmp_path: Path) -> None:
+    before = {name: world.template(name) for name in world.names}
+    checked = play(tmp_path, world, address, "deploy", "--check")
+    assert checked.returncode == 0, checked.stdout
+    assert {name: world.template(name) for name in world.names} == before
+
+    done = play(tmp_path, world, address, "deploy")
+    assert done.returncode == 0, done.stdout
+    assert [world.template(name)["spec"]["containers"][0]["image"] for name in world.names] == [image(2)] * 2
+    again = play(tmp_path, world, address, "deploy")
+    assert "changed=0" in again.stdout, again.stdout
+    assert world.cluster.token not in done.stdout
+
+    back = play(tmp_path, world, address, "roll_back")
+    assert back.returncode == 0, back.stdout
+    assert {name: world.template(name) for name in world.names} == before
+    assert "changed=0" in play(tmp_path, world, address, "roll_back").stdout
+
+
+def test_a_release_that_cannot_start_is_taken_back(world: World, address: str, tmp_path: Path) -> None:
+    before = world.template()
+    with kept_doomed(world, 2, waiting("CrashLoopBackOff")):
+        failed = play(tmp_path, world, address, "deploy")
+    assert failed.returncode != 0
+    assert "CrashLoopBackOff" in failed.stdout
+    assert world.template() == before
