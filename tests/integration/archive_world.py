@@ -111,7 +111,7 @@ class World:
         return pg_backup_info.run(_validated(pg_backup_info, {"store": self.store, **options}))
 
     def place(self) -> t.Any:
-        return open_store(self.store)
+        return open_store({"prefix": "migrations/", **self.store})
 
     def objects(self) -> dict[str, int]:
         """Everything that is in the store under the prefix, and its size."""

@@ -69,6 +69,7 @@ def _install() -> None:
         text=True,
         timeout=_INSTALL_SECONDS,
         stdin=subprocess.DEVNULL,
+        check=False,
     )
     if done.returncode != 0:
         raise FileNotFoundError(f"npm cannot install {_PACKAGES[0]}: {' '.join(done.stderr.split())[-300:]}")
@@ -102,6 +103,7 @@ class Project:
             text=True,
             timeout=timeout,
             stdin=subprocess.DEVNULL,
+            check=False,
         )
 
     def described(self, url: str) -> str:

@@ -11,10 +11,12 @@ import pytest
 
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import child_environment
 from ansible_collections.emailai.migration.plugins.module_utils._prisma.client import url_for
-from integration.conftest import postgres  # noqa: F401 - the servers are the same
+from integration.conftest import postgres
 from integration.tenancy_world import Database
 from lab import prisma
 
+# The servers are the same.
+__all__ = ["postgres"]
 _HERE = Path(__file__).parent
 INIT, ORGANIZATIONS = "20250115093000_init", "20250930165011_organizations"
 CASCADE = 'REFERENCES "Organization"("id") ON DELETE CASCADE'
@@ -76,7 +78,7 @@ class World:
 
 
 @pytest.fixture
-def world(postgres: t.Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:  # noqa: F811
+def world(postgres: t.Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     for name, value in prisma.ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     database = Database(postgres.new_database(), tmp_path)
