@@ -77,9 +77,11 @@ def test_the_newest_comes_first_and_strangers_do_not() -> None:
     def one(name: str, revision: str, owner: str) -> dict[str, t.Any]:
         return {
             "metadata": {
-                "name": name, "annotations": {rollout.REVISION: revision}, "ownerReferences": [{"uid": owner}],
+                "name": name,
+                "annotations": {rollout.REVISION: revision},
+                "ownerReferences": [{"uid": owner}],
             }
-        }  # fmt: skip
+        }
 
     sets = [one("a", "2", "1"), one("b", "10", "1"), one("c", "11", "2"), one("d", "x", "1")]
     assert [each["metadata"]["name"] for each in rollout.owned(deployment(), sets)] == ["b", "a", "d"]
