@@ -17,7 +17,7 @@ export MYPYPATH := $(CURDIR)/collections
 
 .DEFAULT_GOAL := help
 .PHONY: help migrate lab-up lab-down test test-e2e lint lint-python lint-types lint-ansible lint-docs format \
-  sanity unit integration e2e molecule chaos chaos-data chaos-archive chaos-rollout chaos-alone test-prisma \
+  sanity unit integration integration-further e2e molecule chaos chaos-data chaos-archive chaos-rollout chaos-alone test-prisma \
   prisma test-compose compose test-kubernetes programs kubernetes bench-data bench-backup docs build clean
 
 help: ## List the targets.
@@ -64,7 +64,10 @@ unit: $(VENV)/test.stamp ## What thinks: no server, no network.
 	pytest -n $(PYTEST_WORKERS) tests/unit
 
 integration: $(VENV)/test.stamp ## What touches the world: modules against real servers.
-	pytest -n $(PYTEST_WORKERS) --dist loadfile tests/integration
+	pytest -n $(PYTEST_WORKERS) --dist loadfile -m "not further" tests/integration
+
+integration-further: $(VENV)/test.stamp
+	pytest -n $(PYTEST_WORKERS) --dist loadfile -m further tests/integration
 
 e2e: $(VENV)/test.stamp ## One migration under traffic with its check run and its repeat, one bad release.
 	pytest -m always tests/e2e
@@ -73,7 +76,7 @@ test-e2e: $(VENV)/test.stamp ## The rest of the end-to-end matrix.
 	pytest -n $(PYTEST_WORKERS) --dist loadfile -m "not always" tests/e2e
 
 chaos: $(VENV)/test.stamp ## Faults at every statement, two operators at once, poolers, rollouts under load, who waits for us.
-	python -m check.run chaos-data chaos-archive chaos-rollout chaos-alone
+	python -m check.run integration-further chaos-data chaos-archive chaos-rollout chaos-alone
 
 chaos-data: $(VENV)/test.stamp
 	pytest -n $(PYTEST_WORKERS) --dist loadfile tests/chaos/data

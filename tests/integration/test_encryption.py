@@ -22,6 +22,9 @@ from integration.sampler import Sampler
 from integration.test_pg_backup import BULK
 from integration.test_pg_restore import copies, read_content
 
+# `make test` has no time for these.
+pytestmark = pytest.mark.further
+
 # age's own: a head for one key with a nonce, then chunks with their tags.
 _HEAD, _CHUNK = 184, 64 * 1024 + 16
 

@@ -22,6 +22,9 @@ from integration import haproxy_fixture
 from integration.haproxy_fixture import ROOT, Fleet, Haproxy, run_module, wait_until
 from integration.test_lb_member import busy_server, slow_request
 
+# `make test` has no time for these.
+pytestmark = pytest.mark.further
+
 
 @dataclass
 class Leased:

@@ -14,6 +14,9 @@ from integration import nginx_fixture
 from integration.haproxy_fixture import run_module, wait_until
 from integration.nginx_fixture import Site, Visitors
 
+# `make test` has no time for these.
+pytestmark = pytest.mark.further
+
 
 @pytest.fixture(scope="module")
 def whole_site(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Site]:

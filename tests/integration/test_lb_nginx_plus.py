@@ -12,6 +12,9 @@ import pytest
 from integration.haproxy_fixture import run_module
 from integration.nginx_plus_fixture import Plus
 
+# `make test` has no time for these.
+pytestmark = pytest.mark.further
+
 NAMES = {"app-1": "10.0.0.11:3000", "app-2": "10.0.0.12:3000", "app-3": "10.0.0.13:3000"}
 
 

@@ -15,6 +15,9 @@ from moto.server import ThreadedMotoServer
 
 from integration.haproxy_fixture import run_module, wait_until
 
+# `make test` has no time for these.
+pytestmark = pytest.mark.further
+
 REGION = "us-east-1"
 MEMBERS = {f"app-{number}": f"10.0.0.1{number}:3000" for number in range(1, 5)}
 

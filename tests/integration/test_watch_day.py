@@ -19,6 +19,9 @@ from integration.report_world import fill, rows
 from integration.tenancy_world import Database
 from integration.test_completion_playbooks import play
 
+# `make test` has no time for these.
+pytestmark = pytest.mark.further
+
 # The fixture of another file.
 __all__ = ["play"]
 
