@@ -81,6 +81,8 @@ class Mixed:
         """Beside the lab's own: one variable says what a host is, and these say where its image is."""
         compose = {
             "app_platform": "compose",
+            # The mail that was sent lies in a folder of this machine, which no container sees.
+            "app_smoke_user": "",
             "app_compose_image": self.image,
             "app_compose_engine_command": self.docker.command,
             "app_compose_start_timeout_seconds": 30,

@@ -54,10 +54,17 @@ def test_it_is_done_only_when_nothing_old_is_left_and_all_is_available(
         assert there <= updated <= available
 
 
+def fresh(_pod: rollout.Object) -> float:
+    return 1.0
+
+
+def old(_pod: rollout.Object) -> float:
+    return 60.0
+
+
 def test_what_may_still_become_ready_is_not_doomed() -> None:
     creating = {"name": "app", "state": {"waiting": {"reason": "ContainerCreating"}}}
     unplaced = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no room"}]
-    fresh, old = (lambda _pod: 1.0), (lambda _pod: 60.0)
     assert rollout.doom(deployment(), [pod(containerStatuses=[creating])], old) == []
     assert rollout.doom(deployment(), [pod(conditions=unplaced)], fresh) == []
     assert rollout.doom(deployment(), [pod(conditions=unplaced)], old) == [

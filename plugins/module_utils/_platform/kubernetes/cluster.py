@@ -47,7 +47,7 @@ class Cluster:
             )
         except (ConfigException, OSError) as exc:
             raise MigrationError(
-                "read", kubeconfig or "the kubeconfig", str(exc).split("\n")[0], "Name file and context"
+                "read", kubeconfig or "the kubeconfig", str(exc).partition("\n")[0], "Name file and context"
             ) from None
         self._apps, self._core = client.AppsV1Api(self._client), client.CoreV1Api(self._client)
         self.namespace = namespace
