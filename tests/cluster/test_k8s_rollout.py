@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 import time
+import typing as t
 
 import pytest
 
@@ -140,8 +142,16 @@ def test_somebody_who_pauses_it_on_the_way_stops_it(cluster: Cluster) -> None:
     timer.join()
 
 
-def test_an_api_server_that_restarts_on_the_way_is_waited_for(cluster: Cluster) -> None:
-    world = World(cluster)
+@pytest.fixture
+def own() -> t.Iterator[Cluster]:
+    """A control plane that may be broken: what plays the kubelets does not always survive that."""
+    with Cluster() as made:
+        made.add_nodes(2)
+        yield made
+
+
+def test_an_api_server_that_restarts_on_the_way_is_waited_for(own: Cluster) -> None:
+    world = World(own)
     world.patch("web", {"spec": {"minReadySeconds": 8}})
     wait_until(lambda: world.deployment()["status"].get("availableReplicas") == 3, 60, "ready again")
     found: list[Result] = []
@@ -152,6 +162,30 @@ def test_an_api_server_that_restarts_on_the_way_is_waited_for(cluster: Cluster) 
     thread.join()
     assert [one["changed"] for one in found] == [True]
     assert world.deployment()["status"]["updatedReplicas"] == 3
+
+
+def test_an_api_server_that_never_answers_is_not_waited_for_without_an_end(own: Cluster) -> None:
+    world = World(own)
+    own.server.send(signal.SIGSTOP)
+    try:
+        with pytest.raises(MigrationError, match="does not answer"):
+            world.call(patience_seconds=1.0)
+    finally:
+        own.server.send(signal.SIGCONT)
+
+
+def test_what_was_changed_under_the_same_release_comes_back_too(cluster: Cluster) -> None:
+    world = World(cluster)
+    world.call()
+    world.back()
+    container = {"name": "app", "env": [{"name": "COLOR", "value": "green"}]}
+    merged = {"spec": {"template": {"spec": {"containers": [container]}}}}
+    kind = "application/strategic-merge-patch+json"
+    world.cluster.call("PATCH", f"{world.apps}/deployments/web", merged, kind)
+    green = world.template()
+    world.call()
+    world.back()
+    assert world.template() == green
 
 
 def test_one_after_the_other_and_none_after_one_that_failed(cluster: Cluster) -> None:

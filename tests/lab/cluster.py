@@ -65,9 +65,13 @@ class Cluster:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def restart_server(self) -> None:
-        """The API server dies and comes back; controllers and kubelets connect again by themselves."""
+        """The API server dies and comes back; controllers connect again by themselves, as kubelets would."""
         self.server.kill()
         self.start_server()
+        # What plays them may be left without a watch.
+        player = self._others[-1]
+        player.kill()
+        self._run(player, self._clients()[player.name], lambda: True, 5)
 
     def start_server(self) -> None:
         keys = self.folder / "accounts.key"

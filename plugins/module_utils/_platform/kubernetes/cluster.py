@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import time
 import typing as t
 
@@ -26,6 +27,7 @@ _STRATEGIC: t.Final = "application/strategic-merge-patch+json"
 # Too many requests, or a server that is not there for a moment.
 _PASSING: t.Final = (0, 429, 500, 502, 503, 504)
 _LOG_LINES: t.Final = 10
+_ANSWER_SECONDS: t.Final = 10
 
 
 class Cluster:
@@ -54,23 +56,30 @@ class Cluster:
         self._patience = patience_seconds
         # The server's own dry run: admitted and defaulted as for real, and not kept.
         self._options: dict[str, t.Any] = {"dry_run": "All"} if is_check else {}
+        # A server that takes a request and never answers must not be waited for without an end.
+        self._asked: dict[str, t.Any] = {"_request_timeout": _ANSWER_SECONDS}
 
     def deployment(self, name: str) -> Object:
         return self._plain(
-            f"Deployment {name}", lambda: self._apps.read_namespaced_deployment(name, self.namespace)
+            f"Deployment {name}",
+            lambda: self._apps.read_namespaced_deployment(name, self.namespace, **self._asked),
         )
 
     def replica_sets(self, deployment: Object) -> list[Object]:
         return self._listed(
             "ReplicaSets",
-            lambda selector: self._apps.list_namespaced_replica_set(self.namespace, label_selector=selector),
+            lambda selector: self._apps.list_namespaced_replica_set(
+                self.namespace, label_selector=selector, **self._asked
+            ),
             _selector(deployment),
         )
 
     def pods(self, deployment: Object, template_hash: str) -> list[Object]:
         return self._listed(
             "pods",
-            lambda selector: self._core.list_namespaced_pod(self.namespace, label_selector=selector),
+            lambda selector: self._core.list_namespaced_pod(
+                self.namespace, label_selector=selector, **self._asked
+            ),
             f"{_selector(deployment)},pod-template-hash={template_hash}",
         )
 
@@ -80,7 +89,7 @@ class Cluster:
         return self._plain(
             f"Deployment {name}",
             lambda: self._apps.patch_namespaced_deployment(
-                name, self.namespace, patch, _content_type=kind, **self._options
+                name, self.namespace, patch, _content_type=kind, **self._options, **self._asked
             ),
             "change",
         )
@@ -89,7 +98,9 @@ class Cluster:
         """The latest warnings about these objects; silence where the server tells none."""
         try:
             found = self._listed(
-                "events", lambda _selector: self._core.list_namespaced_event(self.namespace), ""
+                "events",
+                lambda _selector: self._core.list_namespaced_event(self.namespace, **self._asked),
+                "",
             )
         except MigrationError:
             return []
@@ -138,10 +149,18 @@ class Cluster:
             403: "Give it get and patch on deployments, list on replicasets, pods, pods/log and events",
             404: f"Create it in namespace {self.namespace} first, or name the right one",
             409: "Somebody else changed it at the same moment. Give the command again",
-            422: "Somebody else changed it at the same moment. Give the command again",
+            422: "See what the server says; where somebody else has just changed it, give the command again",
         }
-        reason = f"{exc.status} {exc.reason}"
+        reason = f"{exc.status} {exc.reason}{_words(exc.body)}"
         return MigrationError(act, f"{thing} in {self.namespace}", reason, cures.get(exc.status, ""))
+
+
+def _words(body: t.Any) -> str:
+    """The server's own sentence, where it has one."""
+    try:
+        return f": {json.loads(body)['message']}"
+    except (TypeError, ValueError, KeyError):
+        return ""
 
 
 def _selector(deployment: Object) -> str:

@@ -111,7 +111,8 @@ def arrange(cluster: Cluster, wish: Wish) -> Row:
     return {
         "changed": any(row["changed"] for row in rows),
         "deployments": rows,
-        "is_current": all(one.runs(wish.release) for _workload, one in looks),
+        # After acting each was waited for, and its template noted.
+        "is_current": not wish.is_check or all(one.runs(wish.release) for _workload, one in looks),
         "diff": {
             "before": "".join(f"{row['name']} {row['before']}\n" for row in rows),
             "after": "".join(f"{row['name']} {row['after']}\n" for row in rows),
@@ -164,9 +165,14 @@ def _patch(one: Look, workload: Workload, wish: Wish) -> t.Any:
 
 
 def _note_serving(cluster: Cluster, one: Look, wish: Wish, is_changed: bool) -> None:
-    """Which template serves now, before it is replaced. A release that has a note keeps it."""
+    """Which template serves now, before it is replaced; what was changed since an older note is in it.
+
+    A template of the new release itself is what a run that was stopped has left: then the note holds.
+    """
     known = rollout.releases(one.deployment)
-    if not (wish.serving and one.hash and is_changed) or wish.serving in known:
+    is_new = rollout.release_of(one.deployment) == wish.release
+    is_way_back = wish.serving in ("", wish.release)
+    if is_way_back or is_new or not (one.hash and is_changed) or known.get(wish.serving) == one.hash:
         return
     kept = {**known, wish.serving: one.hash}
     names = list(kept)[-_KEPT_RELEASES:]

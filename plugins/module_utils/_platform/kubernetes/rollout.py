@@ -118,6 +118,12 @@ def releases(deployment: Object) -> dict[str, str]:
     return {str(name): str(one) for name, one in found.items()} if isinstance(found, dict) else {}
 
 
+def release_of(deployment: Object) -> str:
+    """The release that we gave its template; empty for one that is not of our making."""
+    metadata = deployment["spec"]["template"].get("metadata") or {}
+    return str((metadata.get("annotations") or {}).get(RELEASE, ""))
+
+
 def doom(deployment: Object, pods: t.Sequence[Object], age_seconds: t.Callable[[Object], float]) -> list[str]:
     """Why the newest ReplicaSet will never become ready; empty while it may."""
     found = []
@@ -149,6 +155,6 @@ def _doom_of_container(container: Object) -> t.Iterator[str]:
         yield f"{container['name']}: {waiting['reason']} {waiting.get('message', '')}".strip()
     for state in ("state", "lastState"):
         ended = (container.get(state) or {}).get("terminated") or {}
-        if ended.get("reason") == "OOMKilled":
+        if ended.get("reason") == "OOMKilled" and not container.get("ready"):
             yield f"{container['name']}: OOMKilled, it needs more memory than its limit"
             return
