@@ -7,6 +7,7 @@ import typing as t
 
 import pytest
 
+from cluster.world import World
 from lab import cluster_programs
 from lab.cluster import Cluster
 
@@ -19,3 +20,10 @@ def cluster() -> t.Iterator[Cluster]:
     with Cluster() as made:
         made.add_nodes(2)
         yield made
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left() -> t.Iterator[None]:
+    yield
+    while World.made:
+        World.made.pop().remove()
