@@ -46,7 +46,7 @@ lint-python: $(VENV)/test.stamp
 
 lint-types: $(VENV)/test.stamp
 	mypy -p ansible_collections.emailai.migration.plugins
-	MYPYPATH=$(PYTHONPATH) mypy -p check -p lab -p bench -p chaos -p compose
+	MYPYPATH=$(PYTHONPATH) mypy -p check -p lab -p bench -p chaos -p compose -p cluster
 
 lint-ansible: $(VENV)/test.stamp
 	yamllint --strict . && ansible-lint

@@ -47,7 +47,6 @@ class Wish:
     workloads: t.Sequence[Workload]
     timeout_seconds: float
     is_check: bool = False
-    waits: bool = True
 
 
 @dataclass
@@ -65,9 +64,17 @@ class Look:
     def hash(self) -> str:
         return rollout.hash_of(self.replica_sets[0]) if self.replica_sets else ""
 
-    def runs(self, release: str) -> bool:
-        """Whether the newest template is the one that was noted for the release."""
-        return bool(self.hash) and rollout.releases(self.deployment).get(release) == self.hash
+    def runs(self, wish: Wish, workload: Workload) -> bool:
+        """Whether it has the template that was noted for the release, and the image that is wanted.
+
+        Going back, one that we have never touched has nothing to take back; health proves what it runs.
+        """
+        image = workload.image or wish.image
+        known = rollout.releases(self.deployment)
+        if not image and not known and not rollout.release_of(self.deployment):
+            return True
+        is_noted = bool(self.hash) and known.get(wish.release) == self.hash
+        return is_noted and (not image or rollout.images(self.deployment, workload.container) == [image])
 
 
 def look(cluster: Cluster, workload: Workload) -> Look:
@@ -106,13 +113,15 @@ def arrange(cluster: Cluster, wish: Wish) -> Row:
             rows.append(_row(workload, before, changed, True))
         else:
             rows.append(_row(workload, before, before.deployment, False))
-        if not wish.is_check and wish.waits:
-            _settle(cluster, workload, before, wish)
+        if not wish.is_check:
+            now = _settle(cluster, workload, wish)
+            if patch:
+                _note(cluster, now, wish, rollout.releases(before.deployment).get(wish.release, ""))
     return {
         "changed": any(row["changed"] for row in rows),
         "deployments": rows,
-        # After acting each was waited for, and its template noted.
-        "is_current": not wish.is_check or all(one.runs(wish.release) for _workload, one in looks),
+        # After acting each was waited for, and what was changed is noted.
+        "is_current": not wish.is_check or all(one.runs(wish, workload) for workload, one in looks),
         "diff": {
             "before": "".join(f"{row['name']} {row['before']}\n" for row in rows),
             "after": "".join(f"{row['name']} {row['after']}\n" for row in rows),
@@ -140,7 +149,7 @@ def _patch(one: Look, workload: Workload, wish: Wish) -> t.Any:
             "its rollout is paused",
             f"kubectl rollout resume deployment/{one.name}, or k8s_rollout with state=resumed",
         )
-    if one.runs(wish.release):
+    if one.runs(wish, workload):
         return None
     if not image:
         return _back(one, known.get(wish.release, ""), wish)
@@ -204,14 +213,14 @@ def _back(one: Look, wanted: str, wish: Wish) -> t.Any:
     ]
 
 
-def _settle(cluster: Cluster, workload: Workload, before: Look, wish: Wish) -> None:
-    """Until it is rolled out, doomed, or the time is over; then note which template the release has."""
+def _settle(cluster: Cluster, workload: Workload, wish: Wish) -> Look:
+    """Until it is rolled out, doomed, or the time is over."""
     deadline = time.monotonic() + wish.timeout_seconds
     while True:
         now = look(cluster, workload)
         stands = rollout.standing(now.deployment)
         if stands.is_done:
-            break
+            return now
         if rollout.is_paused(now.deployment):
             raise _failed(workload, wish, "somebody paused its rollout")
         # Until the controller has seen the change, the newest pods are those of the release before.
@@ -222,7 +231,6 @@ def _settle(cluster: Cluster, workload: Workload, before: Look, wish: Wish) -> N
             late = f"{stands.text} after {wish.timeout_seconds:g} s"
             raise _failed(workload, wish, late, **_evidence(cluster, now))
         time.sleep(_PAUSE_SECONDS)
-    _note(cluster, now, wish, rollout.releases(before.deployment).get(wish.release, ""))
 
 
 def _doom(cluster: Cluster, now: Look) -> list[str]:
