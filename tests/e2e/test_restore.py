@@ -97,11 +97,14 @@ def test_a_corrupted_database_is_replaced_by_its_backup_under_traffic(desk: Desk
 
 
 def test_the_application_works_on_the_restored_database(desk: Desk) -> None:
+    began = time.time()
     desk.lab("load", "start")
     try:
         desk.play("migrate.yml").must_succeed()
     finally:
         desk.lab("load", "stop")
     # Users ask for what they wrote after the backup, and it is not there; that is all that fails.
-    assert {failure["status"] for failure in load.failures(desk.layout)} <= {404, 401}
+    # The outage of the restore itself stands in the same book and has been judged.
+    failed = [failure for failure in load.failures(desk.layout) if failure["at"] > began]
+    assert {failure["status"] for failure in failed} <= {404, 401}, failed
     assert set(desk.releases().values()) == {"v2.0.0-orgs"}

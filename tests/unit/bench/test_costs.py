@@ -38,7 +38,11 @@ def test_nobody_costs_nothing() -> None:
 
 
 def test_a_process_is_looked_at() -> None:
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+    command = [sys.executable, "-c", "print(flush=True); input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        # Before its first word it may have no memory that counts.
+        assert process.stdout is not None
+        process.stdout.readline()
         seen = look_at(process.pid)
         assert seen.mib > 0
         process.communicate(b"\n")
