@@ -689,9 +689,10 @@ class TestTriggers:
 
     @pytest.mark.parametrize("one_by_one", [True, False])
     def test_a_sign_up_of_the_old_release(self, moved: Database, one_by_one: bool) -> None:
-        self.sign_up(moved, "old", [self.USER, self.ACCOUNT], one_by_one)
-        home = identity.organization_id("fresh")
-        assert moved.one("""SELECT "organizationId" FROM "EmailAccount" WHERE id = 'box'""") == home
+        another = self.ACCOUNT.replace("box", "box2")
+        self.sign_up(moved, "old", [self.USER, self.ACCOUNT, another], one_by_one)
+        homes = moved.rows("""SELECT "organizationId" FROM "EmailAccount" WHERE "userId" = 'fresh'""")
+        assert homes == [(identity.organization_id("fresh"),)] * 2
         assert wrong(moved) == []
 
     def test_the_new_release_makes_its_own_in_one_transaction(self, moved: Database) -> None:

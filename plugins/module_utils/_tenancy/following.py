@@ -128,12 +128,11 @@ def _steps(
     return statements or [raw("")]
 
 
-def catch_up(model: Model, link: Link, kind: str, number: int) -> Composable:
+def catch_up(model: Model, link: Link, key: Composable) -> Composable:
     """The same: what this transaction inserted before the row it hangs on had an organization."""
     parent = model.parent(link)
     return compose(
-        "UPDATE {table} t SET {link} = {home} FROM {parents} p WHERE t.{id} IN (SELECT (e->>1)::{kind}"
-        " FROM jsonb_array_elements(waiting::jsonb) e WHERE e->>0 = {number})"
+        "UPDATE {table} t SET {link} = {home} FROM {parents} p WHERE t.{id} = {key}"
         " AND p.{parent_id} = t.{owner} AND t.{link} IS NULL;",
         table=model.at(link.table),
         link=link.organization,
@@ -142,6 +141,5 @@ def catch_up(model: Model, link: Link, kind: str, number: int) -> Composable:
         parent_id=parent.id,
         owner=link.owner,
         id=link.id,
-        kind=raw(kind),
-        number=value(str(number)),
+        key=key,
     )

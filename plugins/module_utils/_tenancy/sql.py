@@ -250,6 +250,21 @@ def by_themselves(model: Model, people: Composable) -> Composable:
     )
 
 
+def create_one(model: Model) -> Composable:
+    """For the body of a trigger: what ``create`` does, of the one row that the variable ``p`` holds."""
+    made = compose("{found} ON CONFLICT DO NOTHING;", found=_found(model, identity.SUFFIX))
+    if model.has_member_accounts:
+        return made
+    return compose(
+        "{made} {join} WHERE EXISTS (SELECT 1 FROM {organizations} o WHERE o.{id} = p.home)"
+        " ON CONFLICT DO NOTHING;",
+        made=made,
+        join=insert_members(model, raw("p.role")),
+        organizations=model.at(model.organizations.table),
+        id=model.organizations.id,
+    )
+
+
 def create(model: Model, placed: Composable, suffix: int = identity.SUFFIX) -> Composable:
     """Organization and membership for each row of ``placed``, in one statement.
 
@@ -260,17 +275,26 @@ def create(model: Model, placed: Composable, suffix: int = identity.SUFFIX) -> C
     of the ids, so two workers who found the same team wait for each other and never in a circle.
     Ends in the CTE ``joined`` of the memberships made; the caller adds the last SELECT.
     """
-    organization = model.organizations
     return compose(
         "person AS MATERIALIZED ({placed}),"
-        " made AS (INSERT INTO {organizations} ({organization_columns})"
-        "   SELECT p.home, {name}, {slug}, p.since, p.since{organization_fill} FROM {founded} p"
-        "   ON CONFLICT DO NOTHING RETURNING {organization_id} AS id),"
+        " made AS ({found} FROM {founded} p ON CONFLICT DO NOTHING RETURNING {organization_id} AS id),"
         " {joined}",
         placed=placed,
+        found=_found(model, suffix),
         founded=raw("(SELECT DISTINCT ON (home) * FROM person ORDER BY home)" if model.sharing else "person"),
+        organization_id=model.organizations.id,
+        # Accounts join in a pass of their own.
+        joined=raw("joined AS (SELECT id FROM made)") if model.has_member_accounts else _joined(model),
+    )
+
+
+def _found(model: Model, suffix: int) -> Composable:
+    """INSERT … SELECT of organizations for rows ``p``; the caller adds FROM."""
+    organization = model.organizations
+    return compose(
+        "INSERT INTO {organizations} ({columns}) SELECT p.home, {name}, {slug}, p.since, p.since{fill}",
         organizations=model.at(organization.table),
-        organization_columns=join(
+        columns=join(
             [
                 organization.id,
                 organization.name,
@@ -282,10 +306,7 @@ def create(model: Model, placed: Composable, suffix: int = identity.SUFFIX) -> C
         ),
         name=raw(identity.organization_name_sql("p.called", "p.reached")),
         slug=raw(identity.slug_sql("p.founder", "p.called", "p.reached", suffix)),
-        organization_fill=_fill(organization.fill),
-        organization_id=organization.id,
-        # Accounts join in a pass of their own.
-        joined=raw("joined AS (SELECT id FROM made)") if model.has_member_accounts else _joined(model),
+        fill=_fill(organization.fill),
     )
 
 

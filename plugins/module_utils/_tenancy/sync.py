@@ -50,9 +50,10 @@ BILLED: t.Final = "emailai_migration_billed"
 REBILLED: t.Final = "emailai_migration_rebilled"
 
 # Rows inserted before their user has an organization are remembered by their
-# key in a setting that ends with the transaction. So the sign-up finds them
-# without an index on the owner. A bulk load beyond this many characters is
-# left to the sweep: remembering it would cost more than the load.
+# key in a setting of their table that ends with the transaction. So the
+# sign-up finds them without an index on the owner. A bulk load beyond this
+# many characters is left to the sweep: remembering it would cost more than
+# the load.
 _MEMORY: t.Final = 8000
 
 
@@ -80,30 +81,42 @@ def triggers(connection: Connection, model: Model) -> list[Trigger]:
 
 
 def _users(connection: Connection, model: Model) -> Trigger:
-    updates = [_late_link(connection, model, link, number) for number, link in enumerate(model.links)]
-    person = sql.people(model, compose("u.{id} = NEW.{id}", id=model.users.id))
+    person = sql.people(
+        model,
+        compose(
+            "u.{id} = NEW.{id} AND NOT {has_membership}",
+            id=model.users.id,
+            has_membership=sql.has_membership(model, compose("NEW.{id}", id=model.users.id)),
+        ),
+    )
+    # Small statements cost a sign-up less than one that does it all. Of a name that a table has too the
+    # column is meant: so the pieces of SQL mean the same here as anywhere else.
     body = compose(
         """
+        #variable_conflict use_column
+        <<sync>>
         DECLARE
+            p record;
             waiting text;
+            remembered text;
         BEGIN
             IF starts_with(current_setting('application_name', true), {mark}) THEN
                 RETURN NULL;
             END IF;
-            IF NOT {has_membership} THEN
-                WITH {create} SELECT count(*)::text INTO waiting FROM joined;
+            {placed} INTO p;
+            IF FOUND THEN
+                {create}
             END IF;
-            waiting := current_setting('emailai_migration.waiting', true);
-            IF waiting <> '' THEN
-                {updates}
-            END IF;{give}
+            {catch_up}{give}
             RETURN NULL;
         END
         """,
         mark=value(model.release_mark),
-        has_membership=sql.has_membership(model, compose("NEW.{id}", id=model.users.id)),
-        create=sql.create(model, teams.placed_at_once(model, person)),
-        updates=join(updates, "\n"),
+        placed=teams.placed_at_once(model, person),
+        create=sql.create_one(model),
+        catch_up=join(
+            [_late_link(connection, model, link, number) for number, link in enumerate(model.links)], "\n"
+        ),
         give=premiums.give(model) if model.sharing else raw(""),
     )
     table = model.at(model.users.table)
@@ -122,23 +135,39 @@ def _users(connection: Connection, model: Model) -> Trigger:
 
 
 def _late_link(connection: Connection, model: Model, link: Link, number: int) -> Composable:
-    """Link the new user's own rows that this transaction inserted before."""
-    kind = key_type(connection, model, link)
+    """Link the new user's own rows that this transaction inserted before, if there are any."""
+    key = compose("sync.remembered::{kind}", kind=raw(key_type(connection, model, link)))
     if link.owner_in:
-        return following.catch_up(model, link, kind, number)
+        late = following.catch_up(model, link, key)
+    else:
+        late = compose(
+            "UPDATE {table} t SET {link} = {home} WHERE t.{id} = {key}"
+            " AND t.{owner} = NEW.{user} AND t.{link} IS NULL;",
+            table=model.at(link.table),
+            link=link.organization,
+            home=sql.home_of(model, compose("NEW.{user}", user=model.users.id)),
+            id=link.id,
+            key=key,
+            owner=link.owner,
+            user=model.users.id,
+        )
+    # One by one, each by its key: the plan for an array expects ten rows.
     return compose(
-        "UPDATE {table} t SET {link} = {home} WHERE t.{id} IN (SELECT (e->>1)::{kind}"
-        " FROM jsonb_array_elements(waiting::jsonb) e WHERE e->>0 = {number})"
-        " AND t.{owner} = NEW.{user} AND t.{link} IS NULL;",
-        table=model.at(link.table),
-        link=link.organization,
-        home=sql.home_of(model, compose("NEW.{user}", user=model.users.id)),
-        id=link.id,
-        kind=raw(kind),
-        number=value(str(number)),
-        owner=link.owner,
-        user=model.users.id,
+        """
+            waiting := current_setting({memory}, true);
+            IF waiting <> '' THEN
+                FOREACH remembered IN ARRAY waiting::text[] LOOP
+                    {late}
+                END LOOP;
+            END IF;""",
+        memory=_memory(number),
+        late=late,
     )
+
+
+def _memory(number: int) -> Composable:
+    """The name of the setting that remembers rows of a link."""
+    return value(f"emailai_migration.waiting_{number}")
 
 
 def _links(connection: Connection, model: Model, link: Link, number: int) -> list[Trigger]:
@@ -150,11 +179,10 @@ def _links(connection: Connection, model: Model, link: Link, number: int) -> lis
         BEGIN
             NEW.{link} := {home};
             IF NEW.{link} IS NULL THEN
-                waiting := coalesce(nullif(current_setting('emailai_migration.waiting', true), ''), '[]');
-                IF length(waiting) < {memory} THEN
-                    PERFORM set_config('emailai_migration.waiting',
-                        (waiting::jsonb || jsonb_build_array(jsonb_build_array({number},
-                        NEW.{id}::text)))::text, true);
+                waiting := coalesce(nullif(current_setting({memory}, true), ''), '{{}}');
+                IF length(waiting) < {most} THEN
+                    waiting := array_append(waiting::text[], NEW.{id}::text);
+                    waiting := set_config({memory}, waiting, true);
                 END IF;
             END IF;
             RETURN NEW;
@@ -162,8 +190,8 @@ def _links(connection: Connection, model: Model, link: Link, number: int) -> lis
         """,
         link=link.organization,
         home=sql.home_for(model, link, compose("NEW.{owner}", owner=link.owner)),
-        memory=value(_MEMORY),
-        number=value(str(number)),
+        memory=_memory(number),
+        most=value(_MEMORY),
         id=link.id,
     )
     text = text_of(connection, body)
@@ -225,18 +253,18 @@ def _accounts(connection: Connection, model: Model) -> list[Trigger]:
     ]
     body = compose(
         """
+        #variable_conflict use_column
+        <<sync>>
         DECLARE
             waiting text;
+            remembered text;
         BEGIN
             IF TG_OP = 'UPDATE' THEN
                 {follow}
                 {take_along}
             ELSE
                 {join}
-                waiting := current_setting('emailai_migration.waiting', true);
-                IF waiting <> '' THEN
-                    {late}
-                END IF;
+                {late}
             END IF;
             RETURN NULL;
         END
@@ -244,7 +272,7 @@ def _accounts(connection: Connection, model: Model) -> list[Trigger]:
         follow=mailboxes.follow(model),
         take_along=_take_along(model),
         join=mailboxes.join_at_once(model),
-        late=join(late, "\n") if late else raw("NULL;"),
+        late=join(late, "\n"),
     )
     text = text_of(connection, body)
     table = model.accounts.table
@@ -475,10 +503,11 @@ def install(
 
 def _function(name: str, body: str) -> Composable:
     # SECURITY DEFINER: the application's role needs no right on the new tables
-    # for its sign-ups to go on working.
+    # for its sign-ups to go on working. All look-ups are by key, so one plan
+    # serves them; left to itself the server makes a new one for each sign-up.
     return compose(
         "CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER"
-        " SET search_path = pg_catalog, pg_temp AS {body}",
+        " SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS {body}",
         name=("emailai_migration", name),
         body=value(body),
     )
