@@ -11,11 +11,13 @@ import time
 import typing as t
 
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import Target
-from bench.people import connected
+from bench.people import People, connected, key_of
 from lab.postgres import Server
 
 _CLIENTS: t.Final = 2
 _OURS: t.Final = "emailai.migration"
+# Of 100 acts, as the lab's users divide theirs.
+_MIX: t.Final = {"user": 45, "account": 35, "sign_up": 5, "add": 6, "relink": 3, "touch": 6}
 _NUMBERS: t.Final = itertools.count(1)
 
 _PREFIX = re.compile(
@@ -26,10 +28,10 @@ _BLOCKED = re.compile(r"Process (\d+) waits for .*? blocked by process (\d+)")
 
 
 class Application:
-    """Two clients of the old release that sign up, add and change; ``rate`` a second, 0 = all they can."""
+    """Two clients of the old release: four of five acts read; ``rate`` a second, 0 = all they can."""
 
-    def __init__(self, target: Target, rate: float) -> None:
-        self.target, self.interval = target, _CLIENTS / rate if rate else 0.0
+    def __init__(self, people: People, target: Target, rate: float) -> None:
+        self.people, self.target, self.interval = people, target, _CLIENTS / rate if rate else 0.0
         self.rate = 0.0
         self._took: list[float] = []
         self._over = threading.Event()
@@ -64,34 +66,51 @@ class Application:
                 due = max(due + self.interval, time.monotonic() - 1) if self.interval else time.monotonic()
                 time.sleep(max(0.0, due - time.monotonic()))
                 began = time.monotonic()
-                chance.choice((self._sign_up, self._add, self._touch))(cursor, chance)
+                act = chance.choices(list(_MIX), list(_MIX.values()))[0]
+                getattr(self, f"_{act}")(cursor, chance)
                 self._took.append(time.monotonic() - began)
+
+    def _user(self, cursor: t.Any, chance: random.Random) -> None:
+        self._one(cursor, "SELECT * FROM users WHERE id = %s", self._somebody(chance))
+
+    def _account(self, cursor: t.Any, chance: random.Random) -> None:
+        self._one(cursor, 'SELECT * FROM "EmailAccount" WHERE id = %s', self._some_account(chance))
 
     def _sign_up(self, cursor: t.Any, _chance: random.Random) -> None:
         user = f"n{next(_NUMBERS)}"
+        cursor.execute("BEGIN")
         cursor.execute("INSERT INTO users VALUES (%s, %s, 'New', now(), now())", (user, user))
-        self._account(cursor, user)
+        self._new_account(cursor, user)
+        cursor.execute("COMMIT")
 
-    def _account(self, cursor: t.Any, user: str) -> None:
+    def _add(self, cursor: t.Any, chance: random.Random) -> None:
+        self._new_account(cursor, self._somebody(chance))
+
+    def _relink(self, cursor: t.Any, chance: random.Random) -> None:
+        statement = 'UPDATE "EmailAccount" SET "userId" = %s, "updatedAt" = now() WHERE id = %s'
+        self._one(cursor, statement, self._somebody(chance), self._some_account(chance))
+
+    def _touch(self, cursor: t.Any, chance: random.Random) -> None:
+        statement = 'UPDATE "EmailAccount" SET "updatedAt" = now() WHERE id = %s'
+        self._one(cursor, statement, self._some_account(chance))
+
+    def _somebody(self, chance: random.Random) -> str:
+        return key_of(chance.randint(1, self.people.users))
+
+    def _some_account(self, chance: random.Random) -> str:
+        return key_of(chance.randint(1, self.people.accounts))
+
+    @staticmethod
+    def _one(cursor: t.Any, statement: str, *values: str) -> None:
+        cursor.execute(statement, values)
+        if cursor.rowcount != 1:
+            raise RuntimeError(f"nobody has the key {values[-1]}: what was measured was no work")
+
+    @staticmethod
+    def _new_account(cursor: t.Any, user: str) -> None:
         account = f"m{next(_NUMBERS)}"
         cursor.execute(
             'INSERT INTO "EmailAccount" VALUES (%s, %s, %s, now(), now())', (account, account, user)
-        )
-
-    def _somebody(self, cursor: t.Any, chance: random.Random) -> str:
-        key = f"u{chance.getrandbits(128):032x}"
-        cursor.execute("SELECT id FROM users WHERE id >= %s ORDER BY id LIMIT 1", (key,))
-        found = cursor.fetchone()
-        return str(found[0]) if found else self._somebody(cursor, chance)
-
-    def _add(self, cursor: t.Any, chance: random.Random) -> None:
-        self._account(cursor, self._somebody(cursor, chance))
-
-    def _touch(self, cursor: t.Any, chance: random.Random) -> None:
-        cursor.execute(
-            'UPDATE "EmailAccount" SET "updatedAt" = now() WHERE id ='
-            ' (SELECT id FROM "EmailAccount" WHERE id >= %s ORDER BY id LIMIT 1)',
-            (f"a{chance.getrandbits(128):032x}",),
         )
 
 

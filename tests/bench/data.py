@@ -233,8 +233,8 @@ def _sign_up(connection: t.Any, number: int) -> float:
 def under_load(people: People, folder: str, figures: Figures) -> None:
     """The application at 30 % of its capacity, before the data step and during it."""
     with people.copy("loaded") as target, Waits(people.server, target) as waits:
-        capacity = Application(target, 0).run_for(4.0).rate
-        with Application(target, 0.3 * capacity) as application:
+        capacity = Application(people, target, 0).run_for(4.0).rate
+        with Application(people, target, 0.3 * capacity) as application:
             time.sleep(8)
             before = application.take()
             seconds = migrate(people, target, folder, Figures())["seconds"]
@@ -256,7 +256,7 @@ def one_transaction(people: People, rate: float, figures: Figures) -> None:
     with (
         people.copy("swamped") as target,
         Waits(people.server, target) as waits,
-        Application(target, rate) as application,
+        Application(people, target, rate) as application,
     ):
         time.sleep(8)
         before = application.take()

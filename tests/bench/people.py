@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import typing as t
 from pathlib import Path
@@ -27,6 +28,16 @@ _KEYS: t.Final = {
     "time": "'c' || lpad(to_hex(1700000000000 + {n} * 1000), 11, '0') || substr(md5(({n})::text), 1, 13)",
     "random": "'c' || substr(md5(({n})::text), 1, 24)",
 }
+
+
+def key_of(number: int) -> str:
+    """The key of a user, account or premium by its number from 1, as the database made it."""
+    digest = hashlib.md5(str(number).encode(), usedforsecurity=False).hexdigest()
+    if os.environ.get("KEYS", "time") == "random":
+        return f"c{digest[:24]}"
+    return f"c{1700000000000 + number * 1000:011x}{digest[:13]}"
+
+
 _PEOPLE = """
 INSERT INTO users SELECT {key}, 'person' || n || '@example.com', 'Person Number ' || n,
        timestamp '2025-06-01' + n * interval '1 second', timestamp '2025-06-01'
