@@ -107,7 +107,8 @@ options:
     description:
       - The application's health page, as users reach it. While it answers badly or slowly the work slows
         down, as it does for replicas that lag, sessions that wait, a backlog of write-ahead log, an archive
-        command that fails, free disk space, old snapshots and whatever of these cannot be read.
+        command that fails, free disk space, old snapshots, sessions of others that are at work and whatever
+        of these cannot be read.
       - Empty means that only the server is watched.
     type: str
     default: ""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 import typing as t
+from collections import deque
 from dataclasses import dataclass
 
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.statement import compose, row
@@ -20,7 +21,8 @@ _MIB: t.Final = 1024 * 1024
 class Signal:
     """One reading. ``value`` is None where it cannot be read; ``text`` is the sentence, with ``{}`` for it.
 
-    At ``upper`` it is time to slow down; below ``lower`` all is well again.
+    At ``upper`` it is time to slow down, but never below the share ``least`` of full speed; below ``lower``
+    all is well again.
     """
 
     name: str
@@ -28,12 +30,14 @@ class Signal:
     lower: float
     upper: float
     text: str
+    least: float = 0.0
 
     @property
     def sentence(self) -> str:
         if self.value is None:
             return f"{self.name} cannot be read"
-        return self.text.replace("{}", f"{self.value:,.0f}")
+        digits = 1 if self.value < 10 else 0
+        return self.text.replace("{}", f"{self.value:,.{digits}f}".removesuffix(".0"))
 
 
 # name: lower mark, upper mark, sentence. Marks in the unit of the sentence.
@@ -89,6 +93,43 @@ _ARCHIVER: t.Final = """
 SELECT failed_count, archived_count, (last_failed_time > coalesce(last_archived_time, '-infinity')) IS TRUE
   FROM pg_stat_archiver
 """
+
+
+# One look sees a moment; the mean of these many, at least half of them, is how much others are at work.
+_LOOKS: t.Final = 30
+# A quarter of a processor. Who shares few of them with us feels two workers, and a migration can wait.
+_COMPANY: t.Final = (0.1, 0.25, "{} sessions of others are at work on average", 0.2)
+COMPANY: t.Final = "work of other sessions"
+# Who waits for a lock or for his client, as an idle session does, needs no processor.
+_AT_WORK: t.Final = """
+SELECT CASE WHEN pg_has_role('pg_read_all_stats', 'USAGE') THEN
+            (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'
+                AND coalesce(wait_event_type, '') NOT IN ('Lock', 'Client') AND pid <> pg_backend_pid()
+                AND application_name NOT LIKE 'emailai.migration%')
+       END
+"""
+
+
+class Company:
+    """How many sessions of others are at work on the whole server, by many looks at it."""
+
+    def __init__(self) -> None:
+        self._seen: deque[int | None] = deque(maxlen=_LOOKS)
+
+    def look(self, connection: Connection) -> None:
+        self._seen.append(row(connection, compose(_AT_WORK))[0])
+
+    @property
+    def is_known(self) -> bool:
+        return len(self._seen) >= _LOOKS // 2
+
+    def read(self) -> list[Signal]:
+        """Nothing before enough was seen: a short work is over before anybody feels it."""
+        if not self.is_known:
+            return []
+        seen = [number for number in self._seen if number is not None]
+        mean = sum(seen) / len(seen) if len(seen) == len(self._seen) else None
+        return [Signal(COMPANY, mean, *_COMPANY)]
 
 
 @dataclass

@@ -36,6 +36,9 @@ if t.TYPE_CHECKING:
 
 LEASE: t.Final = "move"
 _SIGNAL_SECONDS: t.Final = 1.0
+# Often at first, for until others were seen they are not spared; then what it costs is nothing.
+_FIRST_LOOK_SECONDS: t.Final = 0.02
+_LOOK_SECONDS: t.Final = 0.1
 _ROUNDS: t.Final = 20
 RECONNECT_SECONDS: t.Final = 60
 # A table of fewer batches is not worth a second session.
@@ -103,10 +106,11 @@ class Engine:
         self.display = display
         self.pace = Pace(settings.batch_rows)
         self._watch = signals.Watch()
+        self._company = signals.Company()
         self.room = room
         self.connection = connect(target, "move")
         self.quarantined = 0
-        self._looked = 0.0
+        self._looked = self._met = 0.0
         self._stopped = threading.Event()
 
     def close(self) -> None:
@@ -141,6 +145,9 @@ class Engine:
     def _lane(self) -> Engine:
         lane = Engine(self.target, self.maker, self.model, self.settings, self.epoch, self.display, self.room)
         lane._stopped = self._stopped
+        # What the passes before and the other workers saw is known at once.
+        lane._company = self._company
+        lane.pace.heard(self._company.read())
         return lane
 
     def guarded(self, work: Work, names: t.Sequence[str], total: int) -> list[progress.Position]:
@@ -195,6 +202,7 @@ class Engine:
         while not (position.is_finished or self._stopped.is_set()):
             self.obey()
             page = work.page(self.connection, position.part, position.last, self.pace.rows)
+            self._meet()
             self.connection.rollback()
             begun = time.monotonic()
             if page is None:
@@ -338,6 +346,14 @@ class Engine:
             self.display.reason = f"paused by {wish.changed_by or 'somebody'}"
             self.display.show(is_due=True)
             time.sleep(0.5)
+
+    def _meet(self) -> None:
+        """See who else is at work, now and then."""
+        seconds = _LOOK_SECONDS if self._company.is_known else _FIRST_LOOK_SECONDS
+        if time.monotonic() - self._met >= seconds:
+            self._company.look(self.connection)
+            self._met = time.monotonic()
+            self.pace.heard(self._company.read())
 
     def wait_for_horizon(self) -> int:
         """Until every transaction that was open at this moment has ended; gives the mark they had to pass.

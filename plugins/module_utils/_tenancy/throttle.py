@@ -7,6 +7,8 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
+from ansible_collections.emailai.migration.plugins.module_utils._postgres.signals import COMPANY
+
 if t.TYPE_CHECKING:
     from ansible_collections.emailai.migration.plugins.module_utils._postgres.signals import Signal
 
@@ -27,7 +29,7 @@ def share_of(signal: Signal) -> float:
         return UNREAD_SHARE
     if signal.value < signal.upper:
         return 1.0
-    return max(LEAST_SHARE, 0.5 * signal.upper / signal.value)
+    return max(LEAST_SHARE, signal.least, 0.5 * signal.upper / signal.value)
 
 
 @dataclass
@@ -88,12 +90,16 @@ class Pace:
     @property
     def reason(self) -> str:
         """The sentence of the signal that slows us most; empty at full speed."""
-        return min(self._raised.values(), key=lambda one: one.share).reason if self._raised else ""
+        return min(self._heeded(), key=lambda one: one.share, default=_Raised("", 1.0)).reason
 
     @property
     def given(self) -> float:
         """The share of full speed: the least that a signal leaves or an operator asked for."""
-        return min([self.share or 1.0, *(one.share for one in self._raised.values())])
+        return min([self.share or 1.0, *(one.share for one in self._heeded())])
+
+    def _heeded(self) -> list[_Raised]:
+        """An operator who asks for a pace has decided what others may feel; nobody decides what may break."""
+        return [one for name, one in self._raised.items() if name != COMPANY or self.share is None]
 
     def rest(self, seconds: float) -> float:
         """How long to rest after a batch that took ``seconds``."""

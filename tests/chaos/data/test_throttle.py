@@ -87,8 +87,11 @@ def page(status: int, seconds: float) -> t.Iterator[str]:
 
 
 def test_a_well_system_slows_nothing(database: Database) -> None:
-    """The control of the tests below."""
-    with page(200, 0) as url:
+    """The control of the tests below: the application is there and rests, we ourselves are at work."""
+    with page(200, 0) as url, contextlib.ExitStack() as stack:
+        for _number in range(3):
+            stack.enter_context(contextlib.closing(database.connect("old app")))
+        stack.enter_context(at_work(database, "emailai.migration of another lane"))
         assert reasons_of(database, health_url=url) == set()
 
 
@@ -132,6 +135,42 @@ def test_sessions_that_wait_for_locks_are_given_way(database: Database) -> None:
     assert found == {"4 sessions wait for locks"}
 
 
+_AT_WORK = "SELECT count(*) FROM generate_series(1, 300000)"
+
+
+@contextlib.contextmanager
+def at_work(database: Database, application: str = "old app") -> t.Iterator[None]:
+    """A session that asks for one thing after the other."""
+    over = threading.Event()
+
+    def work() -> None:
+        with contextlib.closing(database.connect(application)) as session, session.cursor() as cursor:
+            session.autocommit = True
+            while not over.is_set():
+                cursor.execute(_AT_WORK)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(10)
+
+
+def test_who_is_at_work_is_given_way(database: Database) -> None:
+    with at_work(database):
+        found = reasons_of(database)
+    assert found
+    assert all("of others are at work on average" in reason for reason in found), found
+
+
+def test_an_operator_who_sets_a_pace_has_decided_about_those_at_work(database: Database) -> None:
+    database.rows("UPDATE emailai_migration.control SET pace = 1")
+    with at_work(database):
+        assert reasons_of(database) == set()
+
+
 def test_what_a_role_may_not_see_slows_down(postgres: Postgres, database: Database) -> None:
     owner = database.target
     writer = postgres.new_role(f"writer_{owner.dbname}").for_database(owner.dbname)
@@ -139,7 +178,8 @@ def test_what_a_role_may_not_see_slows_down(postgres: Postgres, database: Databa
     url = f"postgresql://{owner.user}:{owner.password}@{owner.host}:{owner.port}/{owner.dbname}"
     found = reasons_of(database, worker=Database(writer, Path(database.folder)), owner_url=url)
     assert found
-    assert found <= {"oldest snapshot cannot be read", "autovacuum cannot be read"}
+    unread = ("oldest snapshot", "autovacuum", "work of other sessions")
+    assert found <= {f"{name} cannot be read" for name in unread}
 
 
 def test_an_archive_that_takes_nothing_is_given_way(tmp_path: Path) -> None:

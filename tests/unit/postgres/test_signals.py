@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import typing as t
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.emailai.migration.plugins.module_utils._postgres import disk
-from ansible_collections.emailai.migration.plugins.module_utils._postgres.signals import Archiver
+from ansible_collections.emailai.migration.plugins.module_utils._postgres import disk, signals
+from ansible_collections.emailai.migration.plugins.module_utils._postgres.signals import Archiver, Company
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy.throttle import LEAST_SHARE, share_of
 
 
@@ -25,6 +28,23 @@ def test_tries_that_fail_are_counted_until_one_succeeds() -> None:
     assert archiver.tries(74, 501, True) == 1
     # Between two looks one succeeded, and the next failed again.
     assert archiver.tries(76, 502, True) == 1
+
+
+@given(st.lists(st.integers(0, 50) | st.none(), max_size=80))
+def test_company_is_the_mean_of_the_last_looks(looks: list[int | None]) -> None:
+    company = Company()
+    answers = iter(looks)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(signals, "row", lambda *_words: [next(answers)])
+        for number in range(len(looks)):
+            # A few looks say nothing: they may all have met the same moment.
+            assert company.is_known == (number >= 15) == bool(company.read())
+            company.look(t.cast(t.Any, None))
+    last = looks[-30:]
+    if len(looks) >= 15:
+        (signal,) = company.read()
+        known = [number for number in last if number is not None]
+        assert signal.value == (sum(known) / len(last) if len(known) == len(last) else None)
 
 
 def test_forgotten_statistics_begin_anew() -> None:

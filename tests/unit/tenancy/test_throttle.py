@@ -6,7 +6,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.emailai.migration.plugins.module_utils._postgres.signals import Signal
+from ansible_collections.emailai.migration.plugins.module_utils._postgres.signals import COMPANY, Signal
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy.throttle import (
     CALM_READINGS,
     LEAST_SHARE,
@@ -85,6 +85,18 @@ def test_the_worst_signal_decides_and_is_named() -> None:
     assert pace.given == 0.5 * 3 / 12
     pace.share = 0.05
     assert pace.given == 0.05
+
+
+def test_company_leaves_a_fifth_and_yields_to_an_operator() -> None:
+    company = Signal(COMPANY, 40, 0.1, 0.25, "{} sessions of others are at work on average", 0.2)
+    pace = Pace(1000)
+    pace.heard([company])
+    assert (pace.given, pace.reason) == (0.2, "40 sessions of others are at work on average")
+    pace.share = 1.0
+    assert (pace.given, pace.reason) == (1.0, "")
+    # What may break the server is nobody's choice.
+    pace.heard([lag(128)])
+    assert (pace.given, pace.reason) == (0.25, "a replica is 128 MiB behind")
 
 
 @given(VALUES, VALUES)
