@@ -278,6 +278,18 @@ def test_an_ordinary_owner_can_do_all_of_it(s3_world: World) -> None:
     assert "owners and rights are kept; extension pg_stat_statements is left out" in proof["terms"]
 
     client = psycopg2.connect(**world.postgres.target(app.user, mine.dbname).dsn())
+    sentence = (
+        f"Cannot empty database {mine.dbname}: it has sessions that our role may not end, 1 of"
+        f" {world.postgres.superuser.user}. End them: only a superuser may end the sessions of superusers"
+    )
+    administrator = world.postgres.target(world.postgres.superuser.user, mine.dbname)
+    with postgres_connection.session(administrator, "a look"):
+        for check in (True, False):
+            # Said before anybody is sent away.
+            with pytest.raises(MigrationError, match=sentence):
+                world.restore(state="swapped", confirmed_by="Ada", check_mode=check, **options)
+        with client.cursor() as cursor:
+            cursor.execute("SELECT 1")
     swapped = world.restore(state="swapped", confirmed_by="Ada", **options)
     with pytest.raises(psycopg2.OperationalError), client.cursor() as cursor:
         cursor.execute("SELECT 1")
@@ -286,6 +298,12 @@ def test_an_ordinary_owner_can_do_all_of_it(s3_world: World) -> None:
     assert facts[2] == ["search_path=public, pg_temp"]
     app_session = world.postgres.target(app.user, mine.dbname)
     assert execute(app_session, "SELECT a FROM t") == [(1,)]
+    execute(world.postgres.superuser, f"REVOKE pg_signal_backend FROM {owner.user}")
+    client = psycopg2.connect(**app_session.dsn())
+    for check in (True, False):
+        with pytest.raises(MigrationError, match=f"1 of {app.user}. Grant pg_signal_backend to our role"):
+            world.restore(state="swapped_back", check_mode=check, **options)
+    client.close()
     world.restore(state="swapped_back", **options)
     with postgres_connection.session(world.postgres.superuser, "test") as connection:
         live = databases.find(connection, mine.dbname)

@@ -19,6 +19,8 @@ if t.TYPE_CHECKING:
 _SIGNATURE: t.Final = "emailai.migration "
 
 _QUIET_WITHIN_SECONDS: t.Final = 10
+# Who has a database open besides us. Autovacuum is of no role; the server ends it by itself before a rename.
+_STAYS: t.Final = "a.pid <> pg_backend_pid() AND a.usesysid IS NOT NULL"
 # How long the sessions of a database may take to end before a swap is given up.
 PATIENCE_SECONDS: t.Final = 10
 
@@ -187,6 +189,39 @@ def _copy_settings(connection: Connection, source: str, name: t.Any, copy: str) 
             raise
 
 
+def ensure_endable(connection: Connection, name: str) -> None:
+    """Refuse while a session is there that our role may not end: its database could never be renamed.
+
+    Whose sessions a role may end: those of roles that it has the privileges of; with pg_signal_backend
+    those of all but superusers. (PostgreSQL, Server Signaling Functions)
+    """
+    held = rows(
+        connection,
+        f"""
+        SELECT r.rolname, r.rolsuper, count(*)
+          FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid, pg_roles me
+         WHERE me.rolname = current_user AND NOT me.rolsuper AND a.datname = %s AND {_STAYS}
+           AND (r.rolsuper
+                OR NOT (pg_has_role(r.oid, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE')))
+         GROUP BY 1, 2 ORDER BY 1
+        """,
+        (name,),
+    )
+    if not held:
+        return
+    cure = "Grant pg_signal_backend to our role"
+    if any(is_super for _role, is_super, _sessions in held):
+        cure = "End them: only a superuser may end the sessions of superusers"
+    who = ", ".join(f"{sessions} of {role}" for role, _is_super, sessions in held)
+    raise MigrationError(
+        "empty",
+        f"database {name}",
+        f"it has sessions that our role may not end, {who}",
+        cure,
+        kind="database",
+    )
+
+
 def swap(
     connection: Connection,
     live: str,
@@ -203,6 +238,8 @@ def swap(
     """
     from psycopg2 import sql
 
+    for name in (live, staged):
+        ensure_endable(connection, name)
     began = time.monotonic()
     _allow(connection, live, False)
     try:
@@ -251,8 +288,7 @@ def _empty(connection: Connection, name: str, patience_seconds: float) -> None:
     while True:
         busy = rows(
             connection,
-            "SELECT pid, usename, application_name FROM pg_stat_activity WHERE datname = %s"
-            " AND pid <> pg_backend_pid()",
+            f"SELECT pid, usename, application_name FROM pg_stat_activity a WHERE datname = %s AND {_STAYS}",
             (name,),
         )
         if not busy:

@@ -122,6 +122,8 @@ def swapped_back(params: Params, check_mode: bool) -> Result:
     if existing.mark is None or existing.mark.state != "swapped":
         return {"changed": False, "database": live}
     if check_mode:
+        with postgres.session(target, "look") as server:
+            databases.ensure_endable(server, live)
         return {"changed": True, "database": live}
     return {"changed": True, **restore.swap_back(target, live)}
 
@@ -229,6 +231,7 @@ def _foreseen(order: restore.Order, live: databases.Database) -> Result:
     """What a swap would cost, beside everything that would stop it."""
     looked = _looked(order, must_keep_ownership=True)
     with postgres.session(order.target, "look") as server:
+        databases.ensure_endable(server, live.name)
         prediction = loss.predict(server, live.name, order.manifest, order.backup.proofs)
     lost: Result = {}
     if live.allows_connections:
