@@ -18,7 +18,8 @@ export MYPYPATH := $(CURDIR)/collections
 .DEFAULT_GOAL := help
 .PHONY: help migrate lab-up lab-down test test-e2e lint lint-python lint-types lint-ansible lint-docs format \
   sanity unit integration integration-further e2e molecule chaos chaos-data chaos-archive chaos-rollout chaos-alone test-prisma \
-  prisma test-compose compose test-kubernetes programs kubernetes bench-data bench-backup docs build clean
+  prisma test-compose compose test-kubernetes programs kubernetes test-vercel vercel bench-data \
+  bench-backup docs build clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 16
@@ -46,7 +47,7 @@ lint-python: $(VENV)/test.stamp
 
 lint-types: $(VENV)/test.stamp
 	mypy -p ansible_collections.emailai.migration.plugins
-	MYPYPATH=$(PYTHONPATH) mypy -p check -p lab -p bench -p chaos -p compose -p cluster
+	MYPYPATH=$(PYTHONPATH) mypy -p check -p lab -p bench -p chaos -p compose -p cluster -p vercel_world
 
 lint-ansible: $(VENV)/test.stamp
 	yamllint --strict . && ansible-lint
@@ -108,6 +109,12 @@ programs: $(VENV)/test.stamp
 
 kubernetes: $(VENV)/test.stamp
 	pytest tests/cluster
+
+test-vercel: $(VENV)/test.stamp ## The platform vercel: every failure of its API, lost answers, stages, the way back.
+	python -m check.run vercel
+
+vercel: $(VENV)/test.stamp
+	pytest -n $(PYTEST_WORKERS) tests/vercel_world
 
 test-prisma: $(VENV)/test.stamp ## Strategy prisma: a real Prisma on a real PostgreSQL.
 	python -m check.run prisma

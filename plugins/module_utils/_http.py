@@ -1,9 +1,10 @@
 # Copyright (c) emailai.migration contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One JSON request and its answer. The address may hold a secret: no message repeats more than its host."""
+"""One request and its JSON or its lines. An address may hold a secret: messages repeat its host alone."""
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import http.client
 import json
@@ -20,6 +21,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._error import Mi
 
 _BODY_BYTES: t.Final = 1_000_000
 _CHUNK_BYTES: t.Final = 65536
+_STREAM_BYTES: t.Final = 16_000_000
 
 
 class _BrokenError(ValueError):
@@ -51,17 +53,50 @@ def request(
     headers: t.Optional[t.Mapping[str, str]] = None,
 ) -> t.Any:
     """Send ``document``, if any; returns the answer's JSON, or its text. Anything but 2xx is an error."""
-    host = host_of(url)
     given = dict(headers or {})
     if document is not None:
         given["Content-Type"] = "application/json"
     deadline = time.monotonic() + manner.seconds
+    data = None if document is None else json.dumps(document).encode()
+    verb = method or ("GET" if document is None else "POST")
+    with _opened(manner, url, data, verb, given) as answer:
+        text = _read(answer, deadline).decode("utf-8", "replace")
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def lines(manner: Manner, url: str, headers: t.Optional[t.Mapping[str, str]] = None) -> t.Iterator[str]:
+    """The lines of an answer that may have no end, for as long as we are patient; silence is no failure."""
+    deadline = time.monotonic() + manner.seconds
+    left = _STREAM_BYTES
+    rest = b""
+    with _opened(manner, url, None, "GET", dict(headers or {})) as answer:
+        while left > 0 and time.monotonic() < deadline:
+            try:
+                chunk = answer.read1(_CHUNK_BYTES)
+            except TimeoutError:
+                return
+            if not chunk:
+                return
+            left -= len(chunk)
+            *whole, rest = (rest + chunk).split(b"\n")
+            yield from (line.decode("utf-8", "replace") for line in whole)
+
+
+@contextlib.contextmanager
+def _opened(
+    manner: Manner, url: str, data: t.Optional[bytes], method: str, headers: t.Mapping[str, str]
+) -> t.Iterator[t.Any]:
+    """A good answer while it is read; whatever goes wrong before its end is one sentence."""
+    host = host_of(url)
     try:
         with open_url(
             url,
-            data=None if document is None else json.dumps(document).encode(),
-            headers=given,
-            method=method or ("GET" if document is None else "POST"),
+            data=data,
+            headers=headers,
+            method=method,
             timeout=manner.seconds,
             validate_certs=manner.validate_certs,
             ca_path=manner.ca_cert or None,
@@ -71,15 +106,11 @@ def request(
             # Unpacked on the way, a cut answer could not be told from a whole one.
             decompress=False,
         ) as answer:
-            text = _read(answer, deadline).decode("utf-8", "replace")
+            yield answer
     except HTTPError as exc:
         raise _refusal(manner, host, exc) from None
     except (OSError, ValueError, http.client.HTTPException) as exc:
         raise _failure(manner, host, exc) from None
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def host_of(url: str) -> str:

@@ -45,11 +45,12 @@ options:
           - V(datadog) reads requests, errors and response times by metric queries of Datadog.
           - V(prometheus) reads them by queries of Prometheus.
           - V(http_json) reads them from numbers in any JSON.
-          - The last four are asked once for each window, as soon as it is closed and
-            O(providers[].lag_seconds) have passed.
+          - V(vercel) listens to the runtime log of a deployment, which tells failed requests and no times.
+          - V(sentry), V(datadog), V(prometheus) and V(http_json) are asked once for each window, as soon as
+            it is closed and O(providers[].lag_seconds) have passed.
         type: str
         required: true
-        choices: [haproxy, access_log, error_log, postgres, sentry, datadog, prometheus, http_json]
+        choices: [haproxy, access_log, error_log, postgres, sentry, datadog, prometheus, http_json, vercel]
       name:
         description: A name of its own. Not set means its kind.
         type: str
@@ -133,7 +134,7 @@ options:
       url:
         description:
           - Where the source is asked. Not set means C(https://sentry.io) for V(sentry) and
-            C(https://api.datadoghq.com) for V(datadog).
+            C(https://api.datadoghq.com) for V(datadog), C(https://api.vercel.com) for V(vercel).
           - Without a path for V(sentry), V(datadog) and V(prometheus), the whole address for V(http_json).
           - With C($since) and C($until) in it, which become seconds since 1970, V(http_json) is asked about
             windows. Without, its counters only grow, and what they grew by from look to look is counted.
@@ -141,7 +142,8 @@ options:
         type: str
       token:
         description:
-          - A bearer token, for V(sentry), V(prometheus) and V(http_json). Sentry's needs C(event:read).
+          - A bearer token, for V(sentry), V(prometheus), V(http_json) and V(vercel). Sentry's needs
+            C(event:read).
         type: str
       token_header:
         description: The header that the token is sent in. Only C(Authorization) puts C(Bearer) before it.
@@ -158,7 +160,8 @@ options:
         type: dict
         default: {}
       timeout_seconds:
-        description: What one look at a source that is asked over HTTP may take.
+        description:
+          - What one look at a source that is asked over HTTP may take. V(vercel) listens for half of it.
         type: float
         default: 10
       validate_certs:
@@ -214,6 +217,20 @@ options:
         default: spans
       requests_of:
         description: The name of another provider that counts requests. For O(providers[].dataset=errors).
+        type: str
+      project:
+        description: The project, by its name or its id. For V(vercel).
+        type: str
+      deployment:
+        description:
+          - The id of the deployment whose log is read. For V(vercel).
+          - Not set means the canary of a rolling release that is under way, else what has production.
+        type: str
+      team_id:
+        description: The team that owns the project, by its id. For V(vercel).
+        type: str
+      team_slug:
+        description: The team that owns the project, by the name in its address. For V(vercel).
         type: str
       login_host:
         description: Host name, address or socket folder of the database server. For V(postgres).

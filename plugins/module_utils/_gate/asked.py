@@ -95,22 +95,21 @@ class Line:
     def send(self, method: str, path: str, document: t.Mapping[str, t.Any] | None = None) -> t.Any:
         """Whatever a good answer holds, be it nothing."""
         while True:
-            manner = _http.Manner(
-                "ask",
-                self.name,
-                "gate",
-                max(0.1, self.left),
-                self.validate_certs,
-                self.ca_cert,
-                _words,
-            )
             try:
-                return _http.request(manner, self.url + path, document, method, self.headers)
+                return _http.request(self._manner(self.left), self.url + path, document, method, self.headers)
             except MigrationError as exc:
                 wait = exc.facts.get("wait_seconds")
                 if wait is None or wait >= self.left:
                     raise
                 time.sleep(wait)
+
+    def listen(self, path: str, seconds: float) -> t.Iterator[str]:
+        """The lines of an answer that may have no end."""
+        return _http.lines(self._manner(seconds), self.url + path, self.headers)
+
+    def _manner(self, seconds: float) -> _http.Manner:
+        patience = max(0.1, seconds)
+        return _http.Manner("ask", self.name, "gate", patience, self.validate_certs, self.ca_cert, _words)
 
     def without_secrets(self, text: str) -> str:
         """A server may repeat in its answer what it was sent."""
@@ -243,6 +242,8 @@ def _words(body: bytes) -> str:
     if not isinstance(answer, dict):
         return ""
     said = answer.get("error") or answer.get("detail") or answer.get("errors") or ""
+    if isinstance(said, dict):
+        said = said.get("message") or ""
     if isinstance(said, list):
         said = "; ".join(str(each) for each in said)
     return " ".join(str(said).split())[:200]

@@ -61,6 +61,10 @@ PROVIDER: t.Final[dict[str, t.Any]] = {
     "query": {"type": "str", "default": ""},
     "dataset": {"type": "str", "choices": ["spans", "transactions", "errors"], "default": "spans"},
     "requests_of": {"type": "str"},
+    "project": {"type": "str"},
+    "deployment": {"type": "str"},
+    "team_id": {"type": "str"},
+    "team_slug": {"type": "str"},
     **CONNECTION_OPTIONS,
 }
 

@@ -17,6 +17,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._gate.providers 
     postgres,
     prometheus,
     sentry,
+    vercel,
 )
 from ansible_collections.emailai.migration.plugins.module_utils._gate.reading import Look, Position, Reading
 
@@ -46,6 +47,7 @@ _KINDS: t.Final[dict[str, tuple[t.Callable[[Description], Provider], tuple[str, 
     "datadog": (datadog.Datadog, ("api_key", "application_key", "requests")),
     "prometheus": (prometheus.Prometheus, ("url", "requests")),
     "http_json": (http_json.HttpJson, ("url", "requests")),
+    "vercel": (vercel.Vercel, ("token", "project")),
 }
 KINDS: t.Final = tuple(_KINDS)
 
