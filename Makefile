@@ -114,7 +114,7 @@ test-vercel: $(VENV)/test.stamp ## The platform vercel: every failure of its API
 	python -m check.run vercel
 
 vercel: $(VENV)/test.stamp
-	pytest -n $(PYTEST_WORKERS) tests/vercel_world
+	pytest -n $(PYTEST_WORKERS) --dist worksteal tests/vercel_world
 
 test-prisma: $(VENV)/test.stamp ## Strategy prisma: a real Prisma on a real PostgreSQL.
 	python -m check.run prisma

@@ -17,6 +17,7 @@ GET   /v9/projects/{p}/promote|rollback/aliases?failedOnly
 GET, POST /v1/projects/{p}/rolling-release[/start|/approve-stage|/complete]
 GET   /v1/projects/{p}/deployments/{id}/runtime-logs      lines of JSON, without an end
 GET   /api/health                              what users get from production
+GET   /figures                                 what a page of the application tells of a stretch of time
 
 Refused: {"error": {"code", "message"}}.
 """
@@ -85,6 +86,8 @@ class StandIn:
     # Releases whose health is bad.
     sick: set[str] = field(default_factory=set)
     logs: list[Document] = field(default_factory=list)
+    # Where it is set, users come without an end, and each gets this status.
+    traffic: int = 0
     seen: list[tuple[str, str, t.Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -358,6 +361,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if parts.path == "/api/health":
             self._health()
             return
+        if parts.path == "/figures":
+            self._send(200, b'{"requests": 50, "p95": 40}')
+            return
         with self.stand.lock:
             self.stand.seen.append((self.command, parts.path, body))
             fault = self._fault(parts.path)
@@ -427,6 +433,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         told = 0
         while not self.stand.over.wait(0.02):
             with self.stand.lock:
+                if self.stand.traffic:
+                    self.stand.logs.append(self._visit())
                 lines = self.stand.logs[told:]
             told += len(lines)
             for line in lines:
@@ -436,6 +444,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.flush()
             if any("end" in line for line in lines):
                 return
+
+    def _visit(self) -> Document:
+        return {
+            "rowId": f"visit-{len(self.stand.logs)}", "timestampInMs": int(time.time() * 1000),
+            "source": "request", "responseStatusCode": self.stand.traffic,
+        }  # fmt: skip
 
     def _send(self, status: int, body: bytes, headers: t.Mapping[str, str] | None = None) -> None:
         self.send_response(status)
