@@ -45,10 +45,14 @@ options:
     default: default
   state:
     description:
-      - V(deployed) brings O(release).
+      - V(deployed) brings O(release), and ends its canary.
+      - V(canary) gives O(release) a share of the users only. It is a second Deployment with the labels of
+        the first one in O(deployments), its name and C(-canary). The first one is not touched.
       - V(paused) holds the rollouts as they are, V(resumed) lets them go on.
+      - V(stopped) pauses those that are under way. V(deployed) lets these go on, forth or back; a pause of
+        somebody else it refuses on the way forth.
     type: str
-    choices: [deployed, paused, resumed]
+    choices: [deployed, canary, stopped, paused, resumed]
     default: deployed
   release:
     description: The release that is wanted.
@@ -62,6 +66,11 @@ options:
     description: Its image as C(name@sha256:...). Empty means the noted template of O(release).
     type: str
     default: ''
+  canary_percent:
+    description:
+      - The share of the users that a canary gets, by the number of pods. It has one pod at least.
+    type: float
+    default: 25
   deployments:
     description: The Deployments in their order, the next only when the one before is rolled out.
     type: list
@@ -103,6 +112,16 @@ EXAMPLES = r"""
       - name: web
       - name: worker
 
+- name: Give it a tenth of the users first
+  emailai.migration.k8s_rollout:
+    namespace: emailai
+    state: canary
+    canary_percent: 10
+    release: v2.0.0-orgs
+    image: "registry.example.com/emailai/app@{{ release_image_digest }}"
+    deployments:
+      - name: web
+
 - name: Go back to the exact templates before
   emailai.migration.k8s_rollout:
     namespace: emailai
@@ -118,6 +137,10 @@ deployments:
   returned: success
   type: list
   elements: dict
+canary:
+  description: The C(name) of the canary that is there, and its number of C(pods).
+  returned: when a release is wanted
+  type: dict
 is_current:
   description: Whether all of them had the noted template of the release when they were looked at.
   returned: success
@@ -138,8 +161,12 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.emailai.migration.plugins.module_utils._answer import answer
-from ansible_collections.emailai.migration.plugins.module_utils._platform.kubernetes import release
+from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
+from ansible_collections.emailai.migration.plugins.module_utils._platform.kubernetes import canary, release
 from ansible_collections.emailai.migration.plugins.module_utils._platform.kubernetes.cluster import Cluster
+
+# More than that is no canary.
+_MOST_PERCENT: t.Final = 50
 
 
 def run(params: dict[str, t.Any], is_check: bool) -> dict[str, t.Any]:
@@ -152,13 +179,21 @@ def run(params: dict[str, t.Any], is_check: bool) -> dict[str, t.Any]:
         params["timeout_seconds"],
         is_check,
     )
-    if params["state"] == "deployed":
+    if params["state"] in ("deployed", "canary"):
         release.check(wish)
+    if not 0 <= params["canary_percent"] <= _MOST_PERCENT:
+        raise MigrationError(
+            "use", "canary_percent", f"{params['canary_percent']:g} is none", f"Give 0 to {_MOST_PERCENT}"
+        )
     cluster = Cluster(
         params["kubeconfig"], params["context"], params["namespace"], params["patience_seconds"], is_check
     )
     if params["state"] == "deployed":
-        return release.arrange(cluster, wish)
+        return canary.deploy(cluster, wish)
+    if params["state"] == "canary":
+        return canary.begin(cluster, wish, params["canary_percent"])
+    if params["state"] == "stopped":
+        return release.stop(cluster, workloads)
     return release.hold(cluster, workloads, params["state"] == "paused")
 
 
@@ -168,10 +203,15 @@ def main() -> None:
             "kubeconfig": {"type": "path", "default": ""},
             "context": {"type": "str", "default": ""},
             "namespace": {"type": "str", "default": "default"},
-            "state": {"type": "str", "choices": ["deployed", "paused", "resumed"], "default": "deployed"},
+            "state": {
+                "type": "str",
+                "choices": ["deployed", "canary", "stopped", "paused", "resumed"],
+                "default": "deployed",
+            },
             "release": {"type": "str", "default": ""},
             "serving": {"type": "str", "default": ""},
             "image": {"type": "str", "default": ""},
+            "canary_percent": {"type": "float", "default": 25},
             "deployments": {
                 "type": "list",
                 "elements": "dict",
@@ -185,7 +225,7 @@ def main() -> None:
             "timeout_seconds": {"type": "float", "default": 600},
             "patience_seconds": {"type": "float", "default": 60},
         },
-        required_if=[("state", "deployed", ["release"])],
+        required_if=[("state", "deployed", ["release"]), ("state", "canary", ["release", "image"])],
         supports_check_mode=True,
     )
     answer(module, lambda: run(module.params, module.check_mode))

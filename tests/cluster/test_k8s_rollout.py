@@ -12,6 +12,7 @@ import typing as t
 import pytest
 
 from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
+from ansible_collections.emailai.migration.plugins.module_utils._platform.kubernetes import rollout
 from cluster.world import SEEN_SECONDS, Result, World, image, kept_doomed, waiting
 from lab.cluster import Cluster
 from lab.ground import wait_until
@@ -130,6 +131,26 @@ def test_a_paused_rollout_is_refused_and_may_be_resumed(cluster: Cluster) -> Non
     assert world.call(state="resumed")["changed"]
     assert not world.call(state="resumed")["changed"]
     assert world.call()["changed"]
+
+
+def test_what_we_have_stopped_goes_on_forth_or_back(cluster: Cluster) -> None:
+    world = World(cluster)
+    first = world.template()
+    assert not world.call(state="stopped")["changed"], "nothing was under way"
+    for way in ("forth", "back"):
+        with kept_doomed(world, 2, waiting("ContainerCreating")):
+            with pytest.raises(MigrationError, match="after 1 s"):
+                world.call(timeout_seconds=1.0)
+            assert world.call(check=True, state="stopped")["changed"]
+            assert world.call(state="stopped")["changed"]
+            assert not world.call(state="stopped")["changed"]
+        for pod in world.pods(2):
+            world.cluster.call("DELETE", f"{world.core}/pods/{pod['metadata']['name']}")
+        assert (world.call() if way == "forth" else world.back())["changed"]
+        assert not world.deployment()["spec"].get("paused")
+        assert rollout.STOPPED not in world.deployment()["metadata"]["annotations"]
+        world.back()
+        assert world.template() == first
 
 
 def test_somebody_who_pauses_it_on_the_way_stops_it(cluster: Cluster) -> None:

@@ -10,10 +10,12 @@ import subprocess
 import sys
 import threading
 import typing as t
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
 from check.export import ROOT
 from cluster.world import World, image, kept_doomed, waiting
 from lab.cluster import Cluster
@@ -26,14 +28,34 @@ def world(cluster: Cluster) -> World:
     return World(cluster, ("web", "worker"))
 
 
+@dataclass
+class Bad:
+    """How bad the new release is to its users, and how often somebody has asked."""
+
+    errors: int = 0
+    asked: int = 0
+
+
 @pytest.fixture
-def address(world: World) -> t.Iterator[str]:
+def bad() -> Bad:
+    return Bad()
+
+
+@pytest.fixture
+def address(world: World, bad: Bad) -> t.Iterator[str]:
     """What answers for the cluster: the release that the ready pods of web have."""
 
     class Ingress(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            release = _RELEASES[world.template()["spec"]["containers"][0]["image"]]
-            body = json.dumps({"status": "ok", "version": release}).encode()
+            if self.path.startswith("/figures"):
+                # Of a stretch of time; the new release is as bad as the test says.
+                errors = 100 * bad.errors if world.pods(2) else 0
+                document: dict[str, t.Any] = {"requests": 400, "errors": errors, "p95": 20}
+                bad.asked += 1
+            else:
+                release = _RELEASES[world.template()["spec"]["containers"][0]["image"]]
+                document = {"status": "ok", "version": release}
+            body = json.dumps(document).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -72,6 +94,23 @@ def play(
         "app_kubernetes_deployments": [{"name": name} for name in world.names],
         "app_kubernetes_image": image(2),
         "app_kubernetes_timeout_seconds": 60,
+        "app_soak_seconds": 3,
+        "gate_host": "cluster-1",
+        "gate_window_seconds": 1,
+        "gate_poll_seconds": 0.5,
+        "gate_minimum_requests": 20,
+        "gate_compared_with": {"p95_ms": 40},
+        "gate_providers": [
+            {
+                "kind": "http_json",
+                "url": f"{address}/figures?from=$since&to=$until",
+                "lag_seconds": 0,
+                "requests": "requests",
+                "errors": "errors",
+                "p95": "p95",
+                "duration": "ms",
+            }
+        ],
     }
     hosts: dict[str, t.Any] = {"cluster-1": {}}
     inventory = {"all": {"children": {"prod": {"hosts": hosts}, "app": {"hosts": hosts}}, "vars": variables}}
@@ -89,7 +128,7 @@ def play(
     )
 
 
-def test_a_cluster_goes_forth_and_back(world: World, address: str, tmp_path: Path) -> None:
+def test_a_cluster_goes_forth_and_back(world: World, address: str, bad: Bad, tmp_path: Path) -> None:
     before = {name: world.template(name) for name in world.names}
     checked = play(tmp_path, world, address, "deploy", "--check")
     assert checked.returncode == 0, checked.stdout
@@ -98,6 +137,8 @@ def test_a_cluster_goes_forth_and_back(world: World, address: str, tmp_path: Pat
     done = play(tmp_path, world, address, "deploy")
     assert done.returncode == 0, done.stdout
     assert [world.template(name)["spec"]["containers"][0]["image"] for name in world.names] == [image(2)] * 2
+    assert bad.asked >= 3, "the canary was not watched"
+    assert not world.is_there(f"{world.apps}/deployments/web-canary")
     again = play(tmp_path, world, address, "deploy")
     assert "changed=0" in again.stdout, again.stdout
     assert world.cluster.token not in done.stdout
@@ -115,3 +156,38 @@ def test_a_release_that_cannot_start_is_taken_back(world: World, address: str, t
     assert failed.returncode != 0
     assert "CrashLoopBackOff" in failed.stdout
     assert world.template() == before
+
+
+def test_a_canary_that_does_badly_goes_and_the_others_never_left(
+    world: World, address: str, bad: Bad, tmp_path: Path
+) -> None:
+    before = {name: world.deployment(name)["spec"] for name in world.names}
+    bad.errors = 1
+    failed = play(tmp_path, world, address, "deploy")
+    assert failed.returncode != 0
+    assert "The server is back on v1.9.0" in failed.stdout, failed.stdout
+    assert world.pods(2) == []
+    assert {name: world.deployment(name)["spec"] for name in world.names} == before
+
+
+def test_what_is_under_way_is_stopped_and_then_taken_back(world: World, address: str, tmp_path: Path) -> None:
+    """As the playbook does it: first everywhere a stop, then one host after the other goes back."""
+    before = {name: world.template(name) for name in world.names}
+    with kept_doomed(world, 2, waiting("ContainerCreating")):
+        with pytest.raises(MigrationError, match="after 2 s"):
+            world.call(release="v2.0.0-orgs", serving="v1.9.0", timeout_seconds=2.0)
+        for words in (["--check"], []):
+            stopped = play(tmp_path, world, address, "stop", *words)
+            assert stopped.returncode == 0, stopped.stdout
+            assert bool(world.deployment()["spec"].get("paused")) == (not words)
+        assert "changed=0" in play(tmp_path, world, address, "stop").stdout
+        assert not world.deployment("worker")["spec"].get("paused"), "it had nothing under way"
+        # Whoever wants to go on instead may do so.
+        assert world.call(release="v2.0.0-orgs", check=True)["changed"]
+
+    back = play(tmp_path, world, address, "roll_back")
+    assert back.returncode == 0, back.stdout
+    assert {name: world.template(name) for name in world.names} == before
+    after = world.deployment()
+    assert not after["spec"].get("paused")
+    assert "emailai.migration/stopped" not in after["metadata"]["annotations"]

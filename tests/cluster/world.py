@@ -95,7 +95,7 @@ class World:
             "kubeconfig": str(self.cluster.kubeconfig), "context": "", "namespace": self.namespace,
             "state": "deployed", "release": "v2", "serving": "v1", "image": image(2),
             "deployments": [{"name": name, "container": "", "image": ""} for name in self.names],
-            "timeout_seconds": 60.0, "patience_seconds": 30.0,
+            "timeout_seconds": 60.0, "patience_seconds": 30.0, "canary_percent": 25.0,
         }  # fmt: skip
         return k8s_rollout.run({**defaults, **options}, check)
 

@@ -351,6 +351,7 @@ def test_a_dead_database_is_started_again_with_its_rows(lab: Lab, side: str) -> 
     assert _counts(lab) == before
 
 
+@pytest.mark.further
 def test_a_store_that_was_killed_keeps_its_objects(lab: Lab) -> None:
     client = lab.store.client()
     client.put_object(Bucket=BUCKET, Key="migrations/kept", Body=b"kept")
@@ -428,6 +429,7 @@ def _check_three_ways_to_sign_up(lab: Lab) -> None:
         assert _value(lab, link) == made["organizationId"]
 
 
+@pytest.mark.further
 def test_reset_makes_everything_new(lab: Lab) -> None:
     secrets = lab.layout.secrets()
     lab.reset()
@@ -442,6 +444,7 @@ def test_reset_makes_everything_new(lab: Lab) -> None:
 # -- a second lab, beside the first ---------------------------------------------------
 
 
+@pytest.mark.further
 def test_a_nasty_lab_beside_it_comes_and_goes_without_a_trace(lab: Lab, tmp_path: Path) -> None:
     other = _make(tmp_path, "nasty")
     run = other.layout.run
@@ -465,6 +468,7 @@ def test_a_nasty_lab_beside_it_comes_and_goes_without_a_trace(lab: Lab, tmp_path
     other.down()
 
 
+@pytest.mark.further
 def test_a_lab_that_was_torn_while_it_was_made_is_healed(tmp_path: Path) -> None:
     torn = _make(tmp_path)
     try:

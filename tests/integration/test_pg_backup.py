@@ -118,6 +118,7 @@ def test_absent_removes_and_then_changes_nothing(world: World) -> None:
     assert world.is_clean()
 
 
+@pytest.mark.further
 def test_retention_keeps_what_is_proven(s3_world: World) -> None:
     world = s3_world
     for number in range(3):

@@ -160,6 +160,8 @@ class Cluster:
             "kube-controller-manager": [
                 config,
                 "--leader-elect=false",
+                # A node on a machine that is busy is late with its word, and not gone.
+                "--node-monitor-grace-period=10m",
                 f"--secure-port={free_port()}",
                 "--bind-address=127.0.0.1",
                 f"--cert-dir={self.folder / 'manager'}",

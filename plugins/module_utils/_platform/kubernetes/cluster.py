@@ -75,13 +75,8 @@ class Cluster:
         )
 
     def pods(self, deployment: Object, template_hash: str) -> list[Object]:
-        return self._listed(
-            "pods",
-            lambda selector: self._core.list_namespaced_pod(
-                self.namespace, label_selector=selector, **self._asked
-            ),
-            f"{_selector(deployment)},pod-template-hash={template_hash}",
-        )
+        selector = f"{_selector(deployment)},pod-template-hash={template_hash}"
+        return self._listed("pods", self._ask_pods, selector)
 
     def change(self, name: str, patch: t.Any) -> Object:
         """A list is a JSON patch, with what must be so before it; anything else is merged."""
@@ -93,6 +88,57 @@ class Cluster:
             ),
             "change",
         )
+
+    def find(self, name: str) -> Object | None:
+        """None where there is none of that name."""
+        try:
+            return self.deployment(name)
+        except MigrationError as exc:
+            if exc.facts.get("status") != 404:
+                raise
+            return None
+
+    def create(self, manifest: t.Any) -> Object:
+        """The new one; the one that is there where an answer was lost and it was made after all."""
+        name = str(manifest["metadata"]["name"])
+        try:
+            return self._plain(
+                f"Deployment {name}",
+                lambda: self._apps.create_namespaced_deployment(
+                    self.namespace, manifest, **self._options, **self._asked
+                ),
+                "create",
+            )
+        except MigrationError as exc:
+            if exc.facts.get("status") != 409:
+                raise
+            return self.deployment(name)
+
+    def delete(self, name: str) -> None:
+        """With all that belongs to it. One that is gone already is as good."""
+        try:
+            self._plain(
+                f"Deployment {name}",
+                lambda: self._apps.delete_namespaced_deployment(
+                    name, self.namespace, propagation_policy="Background", **self._options, **self._asked
+                ),
+                "delete",
+            )
+        except MigrationError as exc:
+            if exc.facts.get("status") != 404:
+                raise
+
+    def until_gone(self, name: str, deployment: Object) -> bool:
+        """Wait for the end of a Deployment that was deleted, and of its pods; False when patience is over."""
+        deadline = time.monotonic() + self._patience
+        while self.find(name) is not None or self._listed("pods", self._ask_pods, _selector(deployment)):
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.5)
+        return True
+
+    def _ask_pods(self, selector: str) -> t.Any:
+        return self._core.list_namespaced_pod(self.namespace, label_selector=selector, **self._asked)
 
     def events(self, names: t.Sequence[str]) -> list[str]:
         """The latest warnings about these objects; silence where the server tells none."""
@@ -146,13 +192,15 @@ class Cluster:
     def _refused(self, act: str, thing: str, exc: t.Any) -> MigrationError:
         cures = {
             401: "Renew the credentials of the kubeconfig",
-            403: "Give it get and patch on deployments, list on replicasets, pods, pods/log and events",
+            403: "Give it the rights that docs/kubernetes.md lists",
             404: f"Create it in namespace {self.namespace} first, or name the right one",
             409: "Somebody else changed it at the same moment. Give the command again",
             422: "See what the server says; where somebody else has just changed it, give the command again",
         }
         reason = f"{exc.status} {exc.reason}{_words(exc.body)}"
-        return MigrationError(act, f"{thing} in {self.namespace}", reason, cures.get(exc.status, ""))
+        return MigrationError(
+            act, f"{thing} in {self.namespace}", reason, cures.get(exc.status, ""), status=exc.status
+        )
 
 
 def _words(body: t.Any) -> str:

@@ -24,6 +24,11 @@ if t.TYPE_CHECKING:
 _PINNED: t.Final = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}")
 _PAUSE_SECONDS: t.Final = 0.5
 _KEPT_RELEASES: t.Final = 10
+# What was stopped on its way goes on.
+_RESUME: t.Final[dict[str, t.Any]] = {
+    "metadata": {"annotations": {rollout.STOPPED: None}},
+    "spec": {"paused": False},
+}
 
 Row = dict[str, t.Any]
 
@@ -47,6 +52,11 @@ class Wish:
     workloads: t.Sequence[Workload]
     timeout_seconds: float
     is_check: bool = False
+
+    @property
+    def is_back(self) -> bool:
+        """Without an image it is the noted templates that are wanted."""
+        return not (self.image or any(one.image for one in self.workloads))
 
 
 @dataclass
@@ -114,7 +124,7 @@ def arrange(cluster: Cluster, wish: Wish) -> Row:
         else:
             rows.append(_row(workload, before, before.deployment, False))
         if not wish.is_check:
-            now = _settle(cluster, workload, wish)
+            now = settle(cluster, workload, wish)
             if patch:
                 _note(cluster, now, wish, rollout.releases(before.deployment).get(wish.release, ""))
     return {
@@ -142,7 +152,8 @@ def _patch(one: Look, workload: Workload, wish: Wish) -> t.Any:
     """What has to change; nothing where the release is there. Without an image it is the noted template."""
     known = rollout.releases(one.deployment)
     image = workload.image or wish.image
-    if image and rollout.is_paused(one.deployment):
+    is_paused = rollout.is_paused(one.deployment)
+    if image and is_paused and not rollout.is_stopped(one.deployment):
         raise MigrationError(
             "deploy",
             f"{wish.release} to {one.name}",
@@ -150,27 +161,33 @@ def _patch(one: Look, workload: Workload, wish: Wish) -> t.Any:
             f"kubectl rollout resume deployment/{one.name}, or k8s_rollout with state=resumed",
         )
     if one.runs(wish, workload):
-        return None
+        return _RESUME if is_paused else None
     if not image:
         return _back(one, known.get(wish.release, ""), wish)
-    containers = rollout.images(one.deployment, workload.container)
-    if len(containers) != 1:
-        raise MigrationError(
-            "deploy",
-            f"{wish.release} to {one.name}",
-            f"{len(containers)} of its containers are called {workload.container or 'anything'}",
-            "Name the container that runs the application",
-        )
-    containers = one.deployment["spec"]["template"]["spec"]["containers"]
-    name = workload.container or containers[0]["name"]
+    name = container_of(one.deployment, workload, wish)
     return {
+        **(_RESUME if is_paused else {}),
         "spec": {
+            **(_RESUME["spec"] if is_paused else {}),
             "template": {
                 "metadata": {"annotations": {rollout.RELEASE: wish.release}},
                 "spec": {"containers": [{"name": name, "image": image}]},
-            }
+            },
         },
     }
+
+
+def container_of(deployment: rollout.Object, workload: Workload, wish: Wish) -> str:
+    """The container that runs the application; which one it is must not be guessed."""
+    found = rollout.images(deployment, workload.container)
+    if len(found) != 1:
+        raise MigrationError(
+            "deploy",
+            f"{wish.release} to {workload.name}",
+            f"{len(found)} of its containers are called {workload.container or 'anything'}",
+            "Name the container that runs the application",
+        )
+    return workload.container or str(deployment["spec"]["template"]["spec"]["containers"][0]["name"])
 
 
 def _note_serving(cluster: Cluster, one: Look, wish: Wish, is_changed: bool) -> None:
@@ -210,10 +227,15 @@ def _back(one: Look, wanted: str, wish: Wish) -> t.Any:
             if rollout.is_paused(one.deployment)
             else []
         ),
+        *(
+            [{"op": "remove", "path": f"/metadata/annotations/{rollout.STOPPED.replace('/', '~1')}"}]
+            if rollout.is_stopped(one.deployment)
+            else []
+        ),
     ]
 
 
-def _settle(cluster: Cluster, workload: Workload, wish: Wish) -> Look:
+def settle(cluster: Cluster, workload: Workload, wish: Wish) -> Look:
     """Until it is rolled out, doomed, or the time is over."""
     deadline = time.monotonic() + wish.timeout_seconds
     while True:
@@ -274,8 +296,24 @@ def hold(cluster: Cluster, workloads: t.Sequence[Workload], is_paused: bool) -> 
     for workload in workloads:
         now = cluster.deployment(workload.name)
         if rollout.is_paused(now) != is_paused:
-            cluster.change(workload.name, {"spec": {"paused": is_paused}})
+            cluster.change(workload.name, {"spec": {"paused": True}} if is_paused else _RESUME)
             rows.append({"name": workload.name, "changed": True})
+    return _held(rows)
+
+
+def stop(cluster: Cluster, workloads: t.Sequence[Workload]) -> Row:
+    """Pause what is under way, marked as ours; the next deployment, or the way back, lets it go on."""
+    rows = []
+    for workload in workloads:
+        now = cluster.deployment(workload.name)
+        if not (rollout.is_paused(now) or rollout.standing(now).is_done):
+            mark = {"metadata": {"annotations": {rollout.STOPPED: rollout.release_of(now)}}}
+            cluster.change(workload.name, {**mark, "spec": {"paused": True}})
+            rows.append({"name": workload.name, "changed": True})
+    return _held(rows)
+
+
+def _held(rows: list[Row]) -> Row:
     return {
         "changed": bool(rows),
         "deployments": rows,

@@ -16,6 +16,8 @@ HASH: t.Final = "pod-template-hash"
 # Ours: which release has which template, so that the way back is exact.
 RELEASES: t.Final = "emailai.migration/releases"
 RELEASE: t.Final = "emailai.migration/release"
+# On a Deployment that we have paused ourselves on its way; a pause without it is somebody else's.
+STOPPED: t.Final = "emailai.migration/stopped"
 
 # What a container waits for in vain: it does not get better by waiting.
 _DOOMED: t.Final = (
@@ -69,6 +71,11 @@ def condition(deployment: Object, kind: str) -> Object:
 
 def is_paused(deployment: Object) -> bool:
     return bool(deployment["spec"].get("paused"))
+
+
+def is_stopped(deployment: Object) -> bool:
+    """Paused by us, so that it is ours to go on."""
+    return is_paused(deployment) and STOPPED in (deployment["metadata"].get("annotations") or {})
 
 
 def owned(deployment: Object, replica_sets: t.Sequence[Object]) -> list[Object]:
