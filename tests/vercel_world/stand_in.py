@@ -64,6 +64,8 @@ class Fault:
     code: str = "internal_server_error"
     message: str = "An unexpected internal error occurred."
     headers: dict[str, str] = field(default_factory=dict)
+    # Only once a request with this word was sent.
+    after: str = ""
     # What happens just before.
     first: t.Callable[[], t.Any] = lambda: None
 
@@ -376,7 +378,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _fault(self, path: str) -> Fault | None:
         for fault in self.stand.faults:
-            if fault.times > 0 and fault.method == self.command and fault.word in path:
+            is_due = not fault.after or self.stand.sent(fault.after)
+            if is_due and fault.times > 0 and fault.method == self.command and fault.word in path:
                 fault.times -= 1
                 fault.first()
                 return fault

@@ -148,6 +148,22 @@ def test_what_was_never_touched_has_nothing_to_take_back(stand: StandIn) -> None
     assert changes(stand) == []
 
 
+def test_a_domain_that_leads_elsewhere_by_intent_is_left_alone(stand: StandIn) -> None:
+    stand.add("dpl_older", "v1.8.0")
+    stand.aliases["emailai.vercel.app"] = "dpl_older"
+    for check in (True, False):
+        assert not back(stand, check=check)["changed"]
+    assert call(stand, domains=["app.example.com"])["is_current"]
+
+
+def test_domains_that_moved_in_part_are_all_led_back(stand: StandIn) -> None:
+    new = call(stand, "staged")["deployment"]["id"]
+    stand.aliases["emailai.vercel.app"] = new
+    assert back(stand, check=True)["changed"]
+    assert back(stand)["serving"] == OLD
+    assert set(stand.aliases.values()) == {OLD}
+
+
 def test_a_way_back_that_is_not_known_is_said(stand: StandIn) -> None:
     call(stand)
     stand.job = None
@@ -408,6 +424,19 @@ def test_an_answer_that_is_lost_makes_nothing_twice(stand: StandIn, kind: str, w
     assert call(stand)["is_current"]
     assert len(stand.made()) == 1
     assert len(stand.sent(word)) == (1 if kind == "lose" else 2)
+
+
+@pytest.mark.parametrize("word", ["/v13/deployments", "/promote/"])
+def test_a_run_that_ends_between_request_and_answer_is_gone_on_with(stand: StandIn, word: str) -> None:
+    stand.break_("lose", "POST", word)
+    # Nobody is left to look: as if it were killed.
+    stand.break_("cut", "GET", "", times=10**6, after=word)
+    with pytest.raises(MigrationError):
+        call(stand, timeout_seconds=2.0)
+    stand.faults.clear()
+    assert call(stand)["is_current"]
+    assert len(stand.made()) == 1
+    assert len(stand.sent(word)) == 1
 
 
 def test_an_answer_of_a_rollback_that_is_lost_is_looked_up(stand: StandIn) -> None:

@@ -13,6 +13,8 @@ from ansible_collections.emailai.migration.plugins.module_utils._platform.vercel
 
 _PATHS: t.Final = {"promote": "/v10/projects/{}/promote/{}", "rollback": "/v1/projects/{}/rollback/{}"}
 _ACTS: t.Final = {"promote": "promote", "rollback": "roll back to"}
+# How long a domain may take to lead where the finished job says that it leads.
+_SETTLE_SECONDS: t.Final = 60.0
 _GOOD: t.Final = ("succeeded", "skipped")
 
 
@@ -118,11 +120,12 @@ def verified(project: Project, wanted: str) -> Sight:
         seen[:] = [project.look()]
         return seen[0].serves(wanted)
 
-    if not project.client.until(is_so):
+    seconds = max(1.0, min(_SETTLE_SECONDS, project.client.left))
+    if not project.client.until(is_so, seconds):
         sight = seen[0]
         astray = "; ".join(f"{name} leads to {to or 'nothing'}" for name, to in sight.astray(wanted).items())
         what = astray or f"production is {sight.serving.id or 'nothing'}"
-        raise project.client.late("believe that production is", wanted, what)
+        raise project.client.late("believe that production is", wanted, what, round(seconds))
     return seen[0]
 
 

@@ -115,9 +115,9 @@ class Client:
             pause = min(1.5 * pause, _LONGEST_PAUSE_SECONDS)
         return True
 
-    def late(self, act: str, thing: str, cause: str) -> LateError:
+    def late(self, act: str, thing: str, cause: str, seconds: float | None = None) -> LateError:
         cure = "Vercel goes on with it: look there, or give the command again to wait on"
-        return LateError(act, thing, f"{cause} after {self._seconds:g} s", cure)
+        return LateError(act, thing, f"{cause} after {seconds or self._seconds:g} s", cure)
 
     def _wait_after(self, exc: MigrationError, pause: float) -> float | None:
         """For how long to wait after a failure that may pass; None if it does not, or not in time."""

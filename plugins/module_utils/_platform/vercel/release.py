@@ -262,6 +262,10 @@ def roll_back(project: Project, wish: Wish) -> Outcome:
         aliases.after_others(project, wish.release)
         sight, is_free = project.look(), True
     outcome = Outcome(sight)
+    if is_free and not _is_touched(project, sight, wish):
+        # Also where a domain leads elsewhere: somebody wants it so.
+        outcome.deployment, outcome.is_current = sight.serving, True
+        return outcome
     outcome.deployment = target = _target(project, sight, wish)
     if sight.serves(target.id) and is_free:
         outcome.is_current = True
@@ -277,6 +281,16 @@ def roll_back(project: Project, wish: Wish) -> Outcome:
     return outcome
 
 
+def _is_touched(project: Project, sight: Sight, wish: Wish) -> bool:
+    """Whether any of it is ours to take back; one that is given to return to is asked for by name."""
+    if wish.deployment or sight.rolling is not None:
+        return True
+    serving = sight.serving
+    others = {name for name in sight.leads.values() if name not in ("", serving.id)}
+    found = [serving, *(project.deployment(name) for name in sorted(others))]
+    return any(one.release or (wish.leaving and one.id == wish.leaving) for one in found)
+
+
 def _target(project: Project, sight: Sight, wish: Wish) -> states.Deployment:
     """The one that is given; else the first that is known to have served before and is still good."""
     if wish.deployment:
@@ -288,9 +302,8 @@ def _target(project: Project, sight: Sight, wish: Wish) -> states.Deployment:
         # The stages have not taken anybody's address away: back means where the others still are.
         return project.deployment(sight.rolling.base)
     serving = sight.serving
-    is_ours = bool(serving.release) or serving.id == wish.leaving
-    if serving.release == wish.release or not is_ours:
-        return serving  # it is there, or we have never changed anything
+    if serving.release == wish.release or not (serving.release or serving.id == wish.leaving):
+        return serving  # it is there, all but a domain perhaps
     tried = []
     for name in states.way_back(serving, sight.job, wish.release):
         one = project.deployment(name)
