@@ -273,6 +273,8 @@ class StandIn:
             raise Refusal(409, "conflict", "Another alias request is in progress")
         if one["readyState"] != "READY" or one["target"] != "production":
             raise Refusal(400, "bad_request", "The deployment cannot have production")
+        if one.get("checksState") == "running":
+            raise Refusal(400, "bad_request", "The checks are not over")
         if kind == "rollback":
             if not one["had_users"]:
                 raise Refusal(422, "unprocessable_entity", "The deployment has never been in production")

@@ -211,6 +211,14 @@ def test_a_promotion_that_is_under_way_is_waited_for_before_the_way_back(stand: 
     assert (stand.job["type"], stand.job["fromDeploymentId"]) == ("rollback", new)
 
 
+def test_what_somebody_else_promotes_is_not_taken_back(stand: StandIn) -> None:
+    stand.add("dpl_theirs", "v3")
+    stand.job_seconds = 1.0
+    stand.begin("promote", "dpl_theirs")
+    assert not back(stand)["changed"]
+    assert stand.production == "dpl_theirs"
+
+
 def test_a_promotion_of_ours_that_is_under_way_is_followed_and_not_asked_for_again(stand: StandIn) -> None:
     new = call(stand, "staged")["deployment"]["id"]
     stand.begin("promote", new)
@@ -279,9 +287,7 @@ def test_a_deployment_that_goes_wrong_is_told_and_users_stay(
 
 def test_checks_are_waited_for(stand: StandIn) -> None:
     stand.builds = [{"checksState": "running", "checksConclusion": None}]
-    began = time.monotonic()
     assert call(stand)["is_current"]
-    assert time.monotonic() - began > 1
 
 
 @pytest.mark.parametrize(
@@ -332,6 +338,8 @@ def test_too_many_requests_are_waited_for_as_long_as_vercel_asks(stand: StandIn)
     stand.break_("refuse", "GET", "/v9/projects", headers={"Retry-After": "1"}, **limit)
     soon = str(int(time.time()) + 2)
     stand.break_("refuse", "POST", "/v13/deployments", headers={"X-RateLimit-Reset": soon}, **limit)
+    # However often: a request that was refused so was certainly not done.
+    stand.break_("refuse", "POST", "/promote/", times=4, headers={"Retry-After": "0"}, **limit)
     began = time.monotonic()
     assert call(stand)["is_current"]
     assert time.monotonic() - began > 1

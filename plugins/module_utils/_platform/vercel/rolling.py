@@ -67,8 +67,6 @@ def advance(project: Project, sight: Sight, canary: str, stage: int, is_check: b
         raise MigrationError(
             "advance", canary, f"{other} under way", "See what serves; promote it again", kind="platform"
         )
-    if now.index >= stage:
-        return []
     if stage >= now.last:
         if not is_check:
             _complete(project, sight, canary)
