@@ -113,8 +113,9 @@ kubernetes: $(VENV)/test.stamp
 test-vercel: $(VENV)/test.stamp ## The platform vercel: every failure of its API, lost answers, stages, the way back.
 	python -m check.run vercel
 
+# They wait more than they work.
 vercel: $(VENV)/test.stamp
-	pytest -n $(PYTEST_WORKERS) --dist worksteal tests/vercel_world
+	pytest -n 4 --dist worksteal tests/vercel_world
 
 test-prisma: $(VENV)/test.stamp ## Strategy prisma: a real Prisma on a real PostgreSQL.
 	python -m check.run prisma
