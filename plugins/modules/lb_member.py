@@ -42,11 +42,16 @@ options:
     choices: [fail, force]
     default: fail
   stable_polls:
-    description: So many looks in a row must find nothing in flight.
+    description:
+      - So many looks in a row must find nothing in flight.
+      - With O(lease.token) one look is enough where the drain has found it so and no balancer
+        was reloaded since.
     type: int
     default: 3
   poll_milliseconds:
-    description: The time between two looks.
+    description:
+      - The time between two looks while requests are in flight.
+      - A look that found nothing is followed by the next one after at most 100 milliseconds.
     type: int
     default: 250
   app_address:

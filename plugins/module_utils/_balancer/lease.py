@@ -34,7 +34,8 @@ class Terms:
 @dataclass(frozen=True)
 class Lease:
     """One member out of traffic. ``renewal`` rises with each word from the run; a keeper counts from there
-    by its own clock, so that a clock that is set meanwhile changes nothing."""
+    by its own clock, so that a clock that is set meanwhile changes nothing. ``empty`` has each balancer's
+    mark from before the last proof that nothing was in flight: while it stands, nothing was forgotten."""
 
     token: str
     backend: str
@@ -49,6 +50,7 @@ class Lease:
     state: str = HELD
     reason: str = ""
     changed_at: str = ""
+    empty: t.Dict[str, t.Optional[str]] = field(default_factory=dict)
 
     @property
     def is_live(self) -> bool:
@@ -56,6 +58,12 @@ class Lease:
 
     def renewed(self, seconds: float, state: str, now: str) -> Lease:
         return replace(self, seconds=seconds, renewal=self.renewal + 1, state=state, changed_at=now)
+
+    def was_empty(self, marks: t.Mapping[str, t.Optional[str]]) -> bool:
+        """Whether these balancers were proven empty, and each is what it was then; None is not known."""
+        return bool(marks) and all(
+            mark is not None and self.empty.get(name) == mark for name, mark in marks.items()
+        )
 
     def ended(self, state: str, reason: str, now: str) -> Lease:
         return replace(self, state=state, reason=reason, changed_at=now)

@@ -18,6 +18,8 @@ from ansible_collections.emailai.migration.plugins.module_utils._error import Mi
 from ansible_collections.emailai.migration.plugins.module_utils._folder_lock import locked
 
 _LOOK_SECONDS: t.Final = 0.1
+# A quiet member is looked at again soon: what an earlier look has missed shows at once.
+_QUIET_SECONDS: t.Final = 0.1
 _CUT_SECONDS: t.Final = 5.0
 
 # Connections of the app that none of the balancers accounts for; None where this cannot be seen.
@@ -140,11 +142,16 @@ def _in_flight(members: t.Sequence[Member], strangers: Strangers) -> int:
 
 
 def _wait_for_zero(
-    balancers: t.Sequence[Balancer], wish: Wish, strangers: Strangers, seconds: float, clock: Clock
+    balancers: t.Sequence[Balancer],
+    wish: Wish,
+    strangers: Strangers,
+    seconds: float,
+    clock: Clock,
+    quiet: int = 0,
 ) -> int:
-    """Look until nothing was in flight several times in a row; what is left at the end of the time."""
+    """Look until nothing was in flight several times in a row, of which ``quiet`` were before; what is left
+    at the end of the time."""
     deadline = clock.monotonic() + seconds
-    quiet = 0
     while True:
         members = look(balancers, wish)
         back_in = [each for each, member in zip(balancers, members) if member.admission == READY]
@@ -157,12 +164,15 @@ def _wait_for_zero(
             return 0
         if clock.monotonic() >= deadline:
             return max(left, 1)
-        clock.sleep(wish.poll_seconds)
+        clock.sleep(min(wish.poll_seconds, _QUIET_SECONDS) if quiet else wish.poll_seconds)
 
 
-def _empty(balancers: t.Sequence[Balancer], wish: Wish, strangers: Strangers, clock: Clock) -> int:
+def _empty(
+    balancers: t.Sequence[Balancer], wish: Wish, strangers: Strangers, clock: Clock, was_empty: bool
+) -> int:
     """Wait for zero by the policy; how many were cut off."""
-    left = _wait_for_zero(balancers, wish, strangers, wish.timeout_seconds, clock)
+    quiet = wish.stable_polls - 1 if was_empty else 0
+    left = _wait_for_zero(balancers, wish, strangers, wish.timeout_seconds, clock, quiet)
     if left == 0:
         return 0
     if wish.on_timeout == "force":
@@ -196,8 +206,13 @@ def drain(
     check_mode: bool,
     clock: Clock,
     fence: Fence = no_fence,
+    was_empty: bool = False,
 ) -> dict[str, t.Any]:
-    """Out of traffic, and proven empty. On any failure the member gets traffic again as before."""
+    """Out of traffic, and proven empty. On any failure the member gets traffic again as before.
+
+    ``was_empty``: nothing was in flight so often in a row, and no balancer can have sent it anything since;
+    if it is still out, one more such look is enough.
+    """
     started = clock.monotonic()
     with locked(balancer.lock_folder for balancer in balancers):
         views = [balancer.members(wish.backend) for balancer in balancers]
@@ -225,7 +240,7 @@ def drain(
             before, after, capacity=capacity.as_row(), in_flight=in_flight, cut=0, waited_seconds=0.0
         )
     try:
-        cut = _empty(balancers, wish, strangers, clock)
+        cut = _empty(balancers, wish, strangers, clock, was_empty and not leaving)
         after = look(balancers, wish)
     except BaseException as exc:
         left = _take_back(leaving, wish, fence)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import secrets
 import typing as t
+from dataclasses import replace
 
 from ansible_collections.emailai.migration.plugins.module_utils._balancer import keeping, lease_file, passage
 from ansible_collections.emailai.migration.plugins.module_utils._balancer import lease as leases
@@ -24,6 +25,7 @@ from ansible_collections.emailai.migration.plugins.module_utils._balancer.passag
 from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
 
 Descriptions = t.Sequence[t.Mapping[str, t.Any]]
+Marks = t.Dict[str, t.Optional[str]]
 
 
 def _refusal(act: str, member: str, lease: t.Optional[Lease], token: str) -> t.Optional[MigrationError]:
@@ -45,15 +47,31 @@ def _fence(path: str, member: str, token: str) -> Fence:
     return check
 
 
-def _renew(path: str, token: str, seconds: float, state: str, act: str) -> None:
+def _renew(
+    path: str, token: str, seconds: float, state: str, act: str, empty: t.Optional[Marks] = None
+) -> Lease:
+    """Another word from the run; the lease as it stood before."""
     with lease_file.locked_folder(path.rpartition("/")[0]):
         lease = lease_file.read(path)
         refusal = _refusal(act, lease.member if lease else path, lease, token)
         if refusal is not None or lease is None:
             raise refusal or MigrationError(act, path, "its lease is gone")
-        lease_file.write(path, lease.renewed(seconds, state, lease_file.now()))
+        renewed = lease.renewed(seconds, state, lease_file.now())
+        lease_file.write(path, renewed if empty is None else replace(renewed, empty=empty))
     if not keeping.is_kept(path, token):
         keeping.start(path, token)
+    return lease
+
+
+def _marks(balancers: t.Sequence[Balancer]) -> Marks:
+    """What changes with each reload; None where it cannot be read."""
+    marks: Marks = {}
+    for balancer in balancers:
+        try:
+            marks[balancer.name] = balancer.mark()
+        except MigrationError:
+            marks[balancer.name] = None
+    return marks
 
 
 def _take(
@@ -139,18 +157,23 @@ def drain(
     lease_file.prepare(terms.folder)
     budget = wish.timeout_seconds + terms.seconds
     token = terms.token
+    was_empty = False
     if token:
-        _renew(path, token, budget, leases.HELD, "keep out")
+        held = _renew(path, token, budget, leases.HELD, "keep out")
         # One that died meanwhile gives it no users; that it is dead is said when the member comes back.
         balancers = _answering(balancers, wish)
+        marks = _marks(balancers)
+        was_empty = held.was_empty(marks)
     else:
+        marks = _marks(balancers)
         token = _take(path, passage.look(balancers, wish), descriptions, wish, terms, former)
     try:
-        done = passage.drain(balancers, wish, strangers, False, clock, _fence(path, wish.member, token))
+        fence = _fence(path, wish.member, token)
+        done = passage.drain(balancers, wish, strangers, False, clock, fence, was_empty)
     except BaseException:
         _end_if_back(path, token, balancers, wish)
         raise
-    _renew(path, token, terms.seconds, leases.HELD, "keep out")
+    _renew(path, token, terms.seconds, leases.HELD, "keep out", marks)
     return _answer(done, terms, token, former)
 
 

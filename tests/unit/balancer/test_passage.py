@@ -34,9 +34,34 @@ def test_zero_counts_only_several_times_in_a_row(folder: str) -> None:
     traffic = iter([0, 1])
     clock.each_tick.append(lambda: lb.change("app-1", sessions=next(traffic, 0)))
     done = drain([lb], clock)
-    assert clock.now == pytest.approx(5 * 0.25)
+    assert clock.now == pytest.approx(0.25 + 4 * 0.1)
     assert done["changed"]
     assert done["members"][0]["state"] == "drained"
+
+
+def again(lb: Memory, clock: Clock, was_empty: bool = True) -> dict[str, t.Any]:
+    return passage.drain([lb], WISH, lambda _: 0, False, clock, was_empty=was_empty)
+
+
+def test_a_member_known_to_be_empty_needs_one_more_look(folder: str) -> None:
+    lb, clock = balancer(folder), Clock()
+    drain([lb], clock)
+    before = clock.now
+    assert not again(lb, clock)["changed"]
+    assert clock.now == before
+    again(lb, clock, was_empty=False)
+    assert clock.now == pytest.approx(before + 2 * 0.1)
+
+
+def test_a_member_that_came_back_or_is_busy_is_proven_empty_anew(folder: str) -> None:
+    lb, clock = balancer(folder), Clock()
+    assert again(lb, clock)["changed"]
+    assert clock.now == pytest.approx(2 * 0.1)
+    lb.change("app-1", sessions=1)
+    clock.each_tick.append(lambda: lb.change("app-1", sessions=0))
+    before = clock.now
+    again(lb, clock)
+    assert clock.now == pytest.approx(before + 0.25 + 2 * 0.1)
 
 
 @pytest.mark.parametrize("figure", ["sessions", "queued", "connections"])
@@ -113,7 +138,7 @@ def test_a_reload_in_between_is_told_again(folder: str) -> None:
     clock.each_tick.append(lambda: lb.change("app-1", admission="ready") if next(reloads, False) else None)
     drain([lb], clock)
     assert lb.heard == ["drain", "drain"]
-    assert clock.now == pytest.approx(1.0)
+    assert clock.now == pytest.approx(0.25 + 3 * 0.1)
 
 
 def test_capacity_refuses_before_anything_is_done(folder: str) -> None:
