@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``lb_member`` without an interpreter of its own where the host is the controller."""
 
-from ansible_collections.emailai.migration.plugins.plugin_utils._direct import DirectAction as ActionModule
+from ansible_collections.emailai.migration.plugins.plugin_utils._direct import DirectAction
 
-__all__ = ["ActionModule"]
+
+class ActionModule(DirectAction):
+    """The module, and nothing around it."""

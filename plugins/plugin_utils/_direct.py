@@ -28,8 +28,19 @@ _PROFILE: t.Final = "legacy"
 Result = dict[str, t.Any]
 
 
+def _load(name: str) -> None:
+    with contextlib.suppress(ImportError):
+        importlib.import_module(_MODULES + name)
+
+
 class DirectBase(ActionBase):
     """An action whose modules run in this process if that is the same as where they would have run."""
+
+    def __init_subclass__(cls) -> None:
+        """Ansible loads an action once and then makes a process for each task: what is loaded here, none of
+        them has to load again. What a module misses it says itself when it is called."""
+        super().__init_subclass__()
+        _load(cls.__module__.rpartition(".")[2])
 
     def _execute_module(
         self,
