@@ -19,7 +19,7 @@ export MYPYPATH := $(CURDIR)/collections
 .PHONY: help migrate lab-up lab-down test test-e2e lint lint-python lint-types lint-ansible lint-docs format \
   sanity unit integration integration-further e2e molecule chaos chaos-data chaos-archive chaos-rollout chaos-alone test-prisma \
   prisma test-compose compose test-kubernetes programs kubernetes test-vercel vercel bench-data \
-  bench-backup docs build clean
+  bench-backup bench-rollout docs build clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 16
@@ -130,6 +130,9 @@ bench-data: $(VENV)/run.stamp ## The data step beside the server's own floor and
 
 bench-backup: $(VENV)/run.stamp ## Backup, proof and swap beside their floors and the runbook's pipeline; SIZE= (MiB) and ROUNDS= scale it.
 	python -m bench.backup
+
+bench-rollout: $(VENV)/run.stamp ## Rollouts beside the bare steps, under many users, of a large fleet; ROUNDS=, REQUESTS=, RATE= and HOSTS= scale it.
+	python -m bench.rollout
 
 ## To build
 

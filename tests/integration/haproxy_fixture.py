@@ -187,6 +187,8 @@ class Haproxy:
     port: int
     servers: list[AppServer]
     tcp_port: int
+    # How each request is logged, into the file in which HAProxy's own words stand; empty logs none.
+    log_format: str = ""
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -212,6 +214,9 @@ class Haproxy:
             f"          server {each.name} 127.0.0.1:{each.port} check inter 500ms fall 2 rise 2"
             for each in self.servers
         )
+        log_to = "log stdout format raw local0 info" if self.log_format else ""
+        log_as = f'log global\n          log-format "{self.log_format}"' if self.log_format else ""
+        capture = "capture response header X-Release len 32" if self.log_format else ""
         (self.folder / "haproxy.cfg").write_text(
             textwrap.dedent(f"""
         global
@@ -220,6 +225,7 @@ class Haproxy:
           stats socket 127.0.0.1:{self.tcp_port} level admin
           maxconn 500
           hard-stop-after 20s
+          {log_to}
         defaults
           mode http
           retries 0
@@ -228,6 +234,8 @@ class Haproxy:
           timeout server 20s
         frontend www
           bind 127.0.0.1:{self.port}
+          {capture}
+          {log_as}
           acl is_health path /api/health
           acl is_maintenance str(state),map({self.map},hidden) -m str shown
           use_backend maintenance if is_maintenance !is_health
@@ -353,11 +361,11 @@ class Fleet:
         return run_module("lb_member", params, check_mode)
 
 
-def build_release(folder: Path, version: str) -> tuple[Path, str]:
+def build_release(folder: Path, version: str, app: str = APP) -> tuple[Path, str]:
     """A release folder and its artifact with the checksum."""
     source = folder / "sources" / version
     source.mkdir(parents=True)
-    (source / "app.py").write_text(APP)
+    (source / "app.py").write_text(app)
     (source / "VERSION").write_text(version)
     artifact = folder / f"{version}.tar.gz"
     with tarfile.open(artifact, "w:gz") as archive:
@@ -368,16 +376,20 @@ def build_release(folder: Path, version: str) -> tuple[Path, str]:
 
 @contextlib.contextmanager
 def fleet(
-    folder: Path, count: int = 4, versions: t.Sequence[str] = ("v1.9.0", "v2.0.0-orgs")
+    folder: Path,
+    count: int = 4,
+    versions: t.Sequence[str] = ("v1.9.0", "v2.0.0-orgs"),
+    app: str = APP,
+    log_format: str = "",
 ) -> t.Iterator[Fleet]:
     """Everything up and healthy with the first version; everything down afterwards."""
-    artifacts = {version: build_release(folder, version) for version in versions}
+    artifacts = {version: build_release(folder, version, app) for version in versions}
     ports = free_ports(count + 2)
     servers = [
         AppServer(f"app-{number}", folder / f"app-{number}", port)
         for number, port in enumerate(ports[2:], start=1)
     ]
-    haproxy = Haproxy(folder / "lb", ports[0], servers, ports[1])
+    haproxy = Haproxy(folder / "lb", ports[0], servers, ports[1], log_format)
     try:
         for server in servers:
             server.install(folder / "sources" / versions[0])

@@ -17,7 +17,7 @@ BACKEND = "emailai"
 
 # name=value words, one line a request; the time is the epoch in milliseconds, ``ms`` the
 # request's own time without the idle time before it.
-_LOG_FORMAT = (
+LOG_FORMAT = (
     "ts=%[date(0,ms)] server=%s status=%ST ms=%Ta method=%HM path=%HPO term=%ts"
     " release=%[capture.res.hdr(0)] client=%ci:%cp"
 )
@@ -148,7 +148,7 @@ class Balancer:
         servers = "\n".join(f"    server {name} 127.0.0.1:{layout.port(name)} check" for name in APPS)
         text = _CONFIGURATION.format(
             run=layout.run, map=self.map, front=layout.port("front"), stats=layout.port("stats"),
-            backend=BACKEND, servers=servers, log_format=_LOG_FORMAT,
+            backend=BACKEND, servers=servers, log_format=LOG_FORMAT,
             page=_PAGE_ANSWER.format(self.map), **stats,
         )  # fmt: skip
         path = layout.balancer / "haproxy.cfg"
