@@ -27,7 +27,7 @@ _STRATEGIC: t.Final = "application/strategic-merge-patch+json"
 # Too many requests, or a server that is not there for a moment.
 _PASSING: t.Final = (0, 429, 500, 502, 503, 504)
 _LOG_LINES: t.Final = 10
-_ANSWER_SECONDS: t.Final = 10
+_ANSWER_SECONDS: t.Final = 10.0
 
 
 class Cluster:
@@ -43,9 +43,12 @@ class Cluster:
                 f"the Python package kubernetes cannot be imported ({MISSING})",
                 "Install it on this host: pip install kubernetes",
             )
+        settings = client.Configuration()
+        # The patience is ours alone: the library's own tries would multiply it.
+        settings.retries = False
         try:
             self._client = config.new_client_from_config(  # type: ignore[no-untyped-call]
-                kubeconfig or None, context or None
+                kubeconfig or None, context or None, client_configuration=settings
             )
         except (ConfigException, OSError) as exc:
             raise MigrationError(
@@ -57,7 +60,8 @@ class Cluster:
         # The server's own dry run: admitted and defaulted as for real, and not kept.
         self._options: dict[str, t.Any] = {"dry_run": "All"} if is_check else {}
         # A server that takes a request and never answers must not be waited for without an end.
-        self._asked: dict[str, t.Any] = {"_request_timeout": _ANSWER_SECONDS}
+        seconds = min(_ANSWER_SECONDS, max(1.0, patience_seconds))
+        self._asked: dict[str, t.Any] = {"_request_timeout": seconds}
 
     def deployment(self, name: str) -> Object:
         return self._plain(
