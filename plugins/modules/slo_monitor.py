@@ -18,6 +18,7 @@ options:
     description:
       - V(present) creates or changes them; V(absent) removes ours.
       - V(checked) only returns readiness lines; a service that does not answer is an open line, no failure.
+        Without a service the line says that nobody would notice, to be accepted by name.
     type: str
     choices: [present, absent, checked]
     default: present

@@ -604,7 +604,28 @@ def test_readiness_of_a_provider_that_is_dead_is_an_open_line(desk: Desk, servic
     assert [(line["item"], line["state"]) for line in facts["readiness_lines"]] == [
         ("gate provider haproxy", "open"),
         ("gate provider access_log", "met"),
+        ("alerts call people", "not_watched"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("side", "hosts", "expected"),
+    [
+        # An operator who named nothing is told so, whether his side has a balancer or not.
+        ("prod", {}, ["gate error rates", "gate response times", "alerts call people"]),
+        ("prod", {"gate_host": "db-1"}, ["gate error rates", "gate response times", "alerts call people"]),
+        # Nobody is served by a database alone.
+        ("staging", {}, []),
+    ],
+)
+def test_readiness_says_that_nobody_would_notice(
+    desk: Desk, side: str, hosts: dict[str, str], expected: list[str]
+) -> None:
+    desk.providers = []
+    status, output, facts = desk.play("check", migration_side=side, **hosts)
+    assert status == 0, output
+    assert [line["item"] for line in facts["readiness_lines"]] == expected
+    assert all("nobody would notice" in line["found"] for line in facts["readiness_lines"])
 
 
 @pytest.mark.parametrize(

@@ -285,6 +285,13 @@ def test_an_interrupted_creation_goes_on(asked: World) -> None:
         asked.monitors.alerts.answer = original  # type: ignore[method-assign]
 
 
+def test_without_a_service_readiness_says_that_nobody_would_notice() -> None:
+    found = slo_monitor.run(options("slo_monitor", state="checked", services=[]), False)
+    (line,) = found["readiness"]
+    assert (line["item"], line["state"]) == ("alerts call people", "not_watched")
+    assert line["found"] == "gate_monitors is empty: nobody would notice"
+
+
 def test_readiness_says_what_this_run_will_do(world: World) -> None:
     due = world.call(state="checked")["readiness"][0]
     assert (due["state"], due["item"]) == ("due", f"alerts at {world.kind}")

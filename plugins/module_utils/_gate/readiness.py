@@ -38,7 +38,9 @@ def lines(
                     "item": f"gate {words}",
                     "kind": "gate",
                     "required": "measured by a provider",
-                    "found": "no provider that answers measures them",
+                    "found": "no provider that answers measures them"
+                    if readings
+                    else "gate_providers is empty, no provider: nobody would notice",
                     "read_by": "the list of providers",
                     "state": "open",
                 }

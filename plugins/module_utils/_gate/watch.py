@@ -36,6 +36,16 @@ _KINDS: t.Final[dict[str, tuple[t.Callable[..., Watchman], tuple[str, ...]]]] = 
 }
 KINDS: t.Final = tuple(_KINDS)
 
+_ALERTS: t.Final = "the runbook's three alerts"
+_NOBODY: t.Final = {
+    "item": "alerts call people",
+    "kind": "gate",
+    "required": _ALERTS,
+    "found": "gate_monitors is empty: nobody would notice",
+    "read_by": "the list of services",
+    "state": "not_watched",
+}
+
 
 def name_of(description: Description) -> str:
     return str(description.get("name") or description["kind"])
@@ -103,8 +113,11 @@ def _shown(found: t.Sequence[monitors.Found], watchman: Watchman) -> dict[str, t
 def lines(
     descriptions: t.Sequence[Description], wanted: t.Sequence[monitors.Monitor]
 ) -> list[dict[str, str]]:
-    """A readiness line a service: whether it answers, and whether it has them or gets them in this run."""
-    return [_line(one, wanted) for one in descriptions]
+    """A readiness line a service: whether it answers, and whether it has them or gets them in this run.
+
+    Without a service there is one all the same: that nobody is called has to be somebody's decision.
+    """
+    return [_line(one, wanted) for one in descriptions] or [dict(_NOBODY)]
 
 
 def _line(description: Description, wanted: t.Sequence[monitors.Monitor]) -> dict[str, str]:
@@ -118,7 +131,7 @@ def _line(description: Description, wanted: t.Sequence[monitors.Monitor]) -> dic
     return {
         "item": f"alerts at {name_of(description)}",
         "kind": "gate",
-        "required": "the runbook's three alerts",
+        "required": _ALERTS,
         "found": found,
         "read_by": str(description["kind"]),
         "state": state,
