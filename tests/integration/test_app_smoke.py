@@ -262,6 +262,10 @@ def test_the_old_release_passes_what_it_has(
         }  # fmt: skip
         assert _of(found, "not_applicable") == of_organizations
         assert found["smoke"]["reasons"]["invite"] == "this release has no organizations"
+        # A staging that was not brought to the new release yet is no reason to stop.
+        status, output, outcome = _rehearse(tmp_path, {"app-s1": _server(old)})
+        assert status == 0, output
+        assert outcome["smoke"]["app-s1"] == found["smoke"]
 
 
 def test_a_new_release_that_forgets_organizations_does_not_pass(
@@ -309,3 +313,113 @@ def test_a_route_that_cannot_be_meant_is_refused_before_anything(
     found = app.smoke(routes=routes)
     assert found["failed"]
     assert words in found["msg"]
+
+
+def _rehearse(
+    folder: Path, servers: dict[str, dict[str, t.Any]], check_mode: bool = False
+) -> tuple[int, str, dict[str, t.Any]]:
+    """What role app says of staging's servers, asked from the host of prod's database."""
+    nobody = {"app_url": f"http://127.0.0.1:{free_ports(1)[0]}", "app_smoke_user": seed.TEST_USER}
+    inventory = {
+        "all": {
+            "vars": {
+                "ansible_connection": "local",
+                "ansible_python_interpreter": sys.executable,
+                "migration_release_before": "v1.9.0",
+                "migration_release_after": "v2.0.0-orgs",
+                "migration_side": "prod",
+            },
+            "children": {
+                "database": {"hosts": {"db-1": None}},
+                "app": {"hosts": {"app-1": nobody, **servers}},
+                "prod": {"hosts": {"db-1": None, "app-1": None}},
+                "staging": {"hosts": dict.fromkeys(servers)},
+            },
+        }
+    }
+    play = {
+        "name": "Play",
+        "hosts": "db-1",
+        "gather_facts": False,
+        "tasks": [
+            {
+                "name": "Try",
+                "ansible.builtin.include_role": {"name": "emailai.migration.app", "tasks_from": "rehearse"},
+            },
+            {
+                "name": "Write down",
+                "ansible.builtin.copy": {
+                    "dest": str(folder / "outcome.json"),
+                    "mode": "0600",
+                    "content": "{{ journal_outcome | default({}) | to_json }}",
+                },
+                "check_mode": False,
+            },
+        ],
+    }
+    (folder / "inventory.json").write_text(json.dumps(inventory))
+    (folder / "play.json").write_text(json.dumps([play]))
+    (folder / "outcome.json").unlink(missing_ok=True)
+    done = subprocess.run(
+        [
+            str(Path(sys.executable).parent / "ansible-playbook"),
+            *("-i", str(folder / "inventory.json"), str(folder / "play.json"), "-v"),
+            *(["--check"] if check_mode else []),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
+    )
+    outcome = folder / "outcome.json"
+    output = " ".join((done.stdout + done.stderr).split())
+    return done.returncode, output, json.loads(outcome.read_text()) if outcome.exists() else {}
+
+
+def _server(app: App, **more: t.Any) -> dict[str, t.Any]:
+    return {"app_url": app.url, "app_smoke_user": seed.TEST_USER, "app_smoke_password": "n0t-t0ld", **more}
+
+
+def test_a_rehearsal_tries_staging_and_nobody_else(app: App, tmp_path: Path) -> None:
+    """A server of prod stands in the same inventory, and would not answer."""
+    servers = {"app-s1": _server(app), "app-s2": _server(app, app_smoke_command=["true"])}
+    status, output, outcome = _rehearse(tmp_path, servers)
+    assert status == 0, output
+    whole = {"passed": len(CHECKS), "failed": 0, "not_applicable": 0, "reasons": {}}
+    assert outcome == {"smoke": {"app-s1": whole, "app-s2": {**whole, "passed": 1}}}
+    assert "n0t-t0ld" not in output
+
+
+def test_a_broken_flow_of_staging_fails_the_rehearsal_and_is_named(app: App, tmp_path: Path) -> None:
+    app.break_it(fail=["member_invite"])
+    status, output, outcome = _rehearse(tmp_path, {"app-s1": _server(app)})
+    assert status != 0, output
+    assert "a critical flow is broken" in output
+    assert "invite (" in output
+    assert outcome == {}
+
+
+def test_a_command_of_staging_that_fails_fails_the_rehearsal(tmp_path: Path) -> None:
+    server = {"app_url": "http://127.0.0.1:1", "app_smoke_command": ["false"]}
+    status, output, _outcome = _rehearse(tmp_path, {"app-s1": server})
+    assert status != 0, output
+
+
+def test_a_staging_without_servers_is_said_to_have_none(tmp_path: Path) -> None:
+    status, output, outcome = _rehearse(tmp_path, {})
+    assert (status, outcome) == (0, {}), output
+    assert "Staging has no app servers: no flow is tried there." in output
+    status, output, outcome = _rehearse(tmp_path, {"app-s1": {"app_url": "http://127.0.0.1:1"}})
+    assert (status, outcome) == (0, {}), output
+    assert "has app_smoke_user or app_smoke_command: no flow is tried there." in output
+
+
+def test_check_mode_of_a_rehearsal_visits_nobody(app: App, tmp_path: Path) -> None:
+    before = app.digest(), app.mails()
+    app.break_it(fail=["login"])
+    status, output, outcome = _rehearse(tmp_path, {"app-s1": _server(app)}, check_mode=True)
+    assert status == 0, output
+    assert outcome["smoke"]["app-s1"]["passed"] == 0
+    assert (app.digest(), app.mails()) == before
