@@ -45,6 +45,21 @@ def test_a_release_that_answers_nothing_right_is_found_within_seconds() -> None:
     assert world.now <= 4
 
 
+@pytest.mark.parametrize("per_minute", [150, 600, 6000])
+def test_a_fully_bad_release_is_found_within_five_seconds_of_its_return(per_minute: float) -> None:
+    """Beside servers that are well, and wherever in a look its users come back."""
+    for hundredths in range(0, 200, 40):
+        offset = hundredths / 100
+
+        def serve(since: float, until: float, offset: float = offset) -> list[Reading]:
+            new = steady(per_minute, app_1=1.0)(max(0.0, since - offset), max(0.0, until - offset))
+            return [*new, *steady(per_minute, app_2=0.0)(since, until)]
+
+        outcome, world = watch(serve, others=("app-2",))
+        assert (outcome["action"], outcome["trigger"]) == ("roll_back", "error_rate_over_5")
+        assert world.now - offset <= 5
+
+
 def test_ten_percent_are_found_within_a_window() -> None:
     outcome, world = watch(steady(600, app_1=0.10))
     assert outcome["action"] == "roll_back"
@@ -225,22 +240,25 @@ def test_a_baseline_of_a_dead_provider_is_open() -> None:
 # Promises
 
 
-def outcomes(runs: int, **service: float) -> list[str]:
-    """The actions of so many soaks of 5 windows on 4 servers with 20 requests a minute each."""
+def outcomes(runs: int, per_minute: float = 20, **service: float) -> list[str]:
+    """The actions of so many soaks of 5 windows; 4 servers get so many requests a minute each."""
     found = []
     for seed in range(runs):
         fleet = {f"app_{number}": service["rate"] for number in range(1, 5)}
         outcome, _world = watch(
-            steady(20, seed=seed, **fleet), members=("app-1", "app-2", "app-3", "app-4"), poll_seconds=15.0
+            steady(per_minute, seed=seed, **fleet),
+            members=("app-1", "app-2", "app-3", "app-4"),
+            poll_seconds=15.0,
         )
         found.append(outcome["action"])
     return found
 
 
 @pytest.mark.slow
-def test_a_true_rate_of_one_percent_is_not_rolled_back() -> None:
+@pytest.mark.parametrize(("per_minute", "runs"), [(5, 100), (20, 300), (60, 100)])
+def test_a_true_rate_of_one_percent_is_not_rolled_back(per_minute: float, runs: int) -> None:
     """At most 1 % of all rollouts; a plain "more than 5 % in a window" rolls back every third server."""
-    assert outcomes(300, rate=0.01).count("roll_back") <= 3
+    assert outcomes(runs, per_minute, rate=0.01).count("roll_back") <= runs / 100
 
 
 def test_a_healthy_service_with_little_traffic_gets_through() -> None:
