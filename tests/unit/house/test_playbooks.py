@@ -105,6 +105,16 @@ def test_a_playbook_that_acts_looks_at_the_side_first(name: str) -> None:
         assert {play["hosts"] for play in plays} == set(needs)
 
 
+def test_the_gate_is_asked_where_every_side_has_a_host() -> None:
+    """A side need not have a balancer; whoever asked there would never say that nobody watches."""
+    asking = [
+        play["hosts"]
+        for play in PLAYBOOKS["prepare.yml"]
+        if ("emailai.migration.gate", "check") in set(find_includes(walk_plays([play])))
+    ]
+    assert asking == ["database"]
+
+
 def test_the_step_without_return_stands_alone() -> None:
     """Contract is imported by nothing, so nobody runs it by running something else."""
     imported = {
