@@ -18,8 +18,15 @@ import pytest
 import yaml
 
 from integration import haproxy_fixture
-from integration.haproxy_fixture import ROOT, Fleet
+from integration.haproxy_fixture import ROOT, Fleet, wait_until
 
+# A step that will not succeed is given up soon, and so is a server that nobody brings back.
+LOSING: dict[str, t.Any] = {
+    "app_health_timeout_seconds": 1.5,
+    "app_restart_timeout_seconds": 2,
+    "balancer_readmit_timeout_seconds": 3,
+    "balancer_lease_seconds": 0.5,
+}
 BEFORE, AFTER, SICK = "v1.9.0", "v2.0.0-orgs", "v2.0.1-sick"
 
 # A host that is lost in the middle: everything works until the file is there.
@@ -45,6 +52,15 @@ class Connection(Local):
     transport = "losable"
 
     def _be_reachable(self):
+        # How many more words it hears; it is lost in the middle of whatever comes then.
+        left = os.environ["LOST_FOLDER"] + "/hears-" + self._play_context.remote_addr
+        if os.path.exists(left):
+            with open(left, "r+") as file:
+                number = int(file.read()) - 1
+                file.seek(0)
+                file.write(f"{number:4}")
+            if number < 0:
+                raise AnsibleConnectionFailure("the host is lost")
         if os.path.exists(os.environ["LOST_FOLDER"] + "/lost-" + self._play_context.remote_addr):
             raise AnsibleConnectionFailure("the host is lost")
 
@@ -300,6 +316,43 @@ def test_a_server_lost_after_its_drain_is_not_left_drained(pair: Rollout, any_er
     done = pair.play("deploy")
     assert done.code == 0, done.output
     assert pair.current == [AFTER] * 2
+
+
+def test_nothing_goes_on_after_a_lost_server_five_of_five(pair: Rollout) -> None:
+    """Lost before each of the words that a deployment has for it, in turn."""
+    hears = pair.folder / "hears-app-1"
+    hears.write_text("  99")
+    assert pair.play("deploy").code == 0
+    words = 99 - int(hears.read_text())
+    assert words > 0
+    assert pair.play("roll_back").code == 0
+    with pair.fleet.users(count=2).visiting() as users:
+        for number in range(5):
+            hears.write_text(f"{number % words:4}")
+            failed = pair.play("deploy", any_errors_fatal=number % 2 == 1, **LOSING)
+            assert failed.code != 0, f"{number} of {words}: {failed.output}"
+            assert "app-2" not in failed.recap, f"{number} of {words}: {failed.output}"
+            assert pair.current[1] == BEFORE
+            wait_until(lambda: pair.states == ["UP"] * 2, 25)
+    assert users.failures == []
+
+
+def test_a_server_that_crashes_in_its_turn_is_left_out_and_nobody_else_is_touched(pair: Rollout) -> None:
+    pid = pair.fleet.servers[0].folder / "shared" / "pid"
+    crash = [sys.executable, "-c", f"import os; os.kill(int(open({str(pid)!r}).read()), 9)"]
+    with pair.fleet.users(count=2).visiting() as users:
+        failed = pair.play("deploy", app_restart_command=crash, **LOSING)
+    assert failed.code != 0
+    assert f"Cannot return app-1 to {BEFORE}" in failed.output, failed.output
+    assert "gets no traffic" in failed.output
+    assert "app-2" not in failed.recap
+    assert pair.states[0] != "UP"
+    assert pair.states[1] == "UP"
+    assert users.failures == []
+    # It is healed by the same command, once it can be started.
+    done = pair.play("deploy")
+    assert done.code == 0, done.output
+    assert pair.states == ["UP"] * 2
 
 
 def test_a_run_killed_between_drain_and_return_is_healed_by_the_next(pair: Rollout) -> None:
