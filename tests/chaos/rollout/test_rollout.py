@@ -259,6 +259,16 @@ def test_a_rollout_and_its_way_back_lose_no_request(rollout: Rollout) -> None:
     assert rollout.states == ["UP"] * 4
 
 
+def test_the_public_address_is_asked_beside_the_servers(pair: Rollout) -> None:
+    assert pair.play("health", app_proven_release=BEFORE).code == 0
+    nobody = f"http://127.0.0.1:{haproxy_fixture.free_ports(1)[0]}"
+    blind = pair.play(
+        "health", app_proven_release=BEFORE, app_public_url=nobody, app_health_timeout_seconds=1
+    )
+    assert blind.code != 0
+    assert f"{nobody}/api/health" in blind.output
+
+
 def test_the_same_without_the_balancer_loses_requests(pair: Rollout) -> None:
     """The control: if these users saw nothing either, the test above would prove nothing."""
     server = pair.fleet.servers[0]
