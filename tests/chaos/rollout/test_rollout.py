@@ -303,6 +303,7 @@ def test_a_smoke_command_that_fails_keeps_users_away(pair: Rollout) -> None:
     with pair.fleet.users(count=2).visiting() as users:
         failed = pair.play("deploy", app_smoke_command=["false"])
     assert failed.code != 0
+    assert "non-zero return code" in failed.output, failed.output
     assert pair.current == [BEFORE] * 2
     assert pair.states == ["UP"] * 2
     assert users.failures == []

@@ -111,12 +111,12 @@ def fleet(postgres: Postgres, tmp_path: Path) -> t.Iterator[tuple[Rollout, Opera
         yield rollout, ada
 
 
-def deploy(rollout: Rollout, owner: str) -> subprocess.Popen[str]:
+def deploy(rollout: Rollout, owner: str, **more: t.Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [
             str(Path(sys.executable).parent / "ansible-playbook"),
             *("-i", str(rollout.folder / "hosts.yml"), "-l", "prod"),
-            *("-e", json.dumps({"journal_owner": owner, "balancer_lease_seconds": 0.5})),
+            *("-e", json.dumps({"journal_owner": owner, "balancer_lease_seconds": 0.5, **more})),
             "playbooks/deploy.yml",
         ],
         cwd=ROOT,
@@ -158,4 +158,20 @@ def test_the_one_who_waits_takes_over_from_a_killed_controller(fleet: tuple[Roll
     assert rows(ada.target, _HOLDER) == [("eve",)]
     assert rollout.current == [AFTER] * 2
     wait_until(lambda: rollout.states == ["UP"] * 2)
+    assert users.failures == []
+
+
+def test_no_batch_begins_after_one_that_failed(fleet: tuple[Rollout, Operator]) -> None:
+    """The barrier before each batch reads it in the journal: Ansible itself would go on."""
+    rollout, _ada = fleet
+    with rollout.fleet.users(count=3).visiting() as users:
+        run = deploy(rollout, "joe", app_smoke_command=["false"])
+        output, _none = run.communicate(timeout=150)
+    assert run.returncode != 0
+    assert f"Every server is back on {BEFORE}." in output, output
+    log = (rollout.fleet.haproxy.folder / "haproxy.log").read_text()
+    assert "app-1 enters drain state" in log
+    assert "app-2 enters drain state" not in log
+    assert rollout.current == [BEFORE] * 2
+    assert rollout.states == ["UP"] * 2
     assert users.failures == []
