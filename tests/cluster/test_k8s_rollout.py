@@ -155,6 +155,23 @@ def test_what_we_have_stopped_goes_on_forth_or_back(cluster: Cluster) -> None:
         assert world.template() == first
 
 
+def test_a_release_that_was_stopped_before_anything_began_is_taken_back(cluster: Cluster) -> None:
+    """While it is paused no ReplicaSet has the new template, and the newest one is still that of before."""
+    world = World(cluster)
+    first = world.template()
+    world.call()
+    world.back()
+    world.patch("web", {"spec": {"paused": True}})
+    container = {"name": "app", "image": image(2)}
+    merged = {"spec": {"template": {"spec": {"containers": [container]}}}}
+    kind = "application/strategic-merge-patch+json"
+    world.cluster.call("PATCH", f"{world.apps}/deployments/web", merged, kind)
+    assert not world.back(check=True)["is_current"]
+    assert world.back()["changed"]
+    assert world.template() == first
+    assert not world.deployment()["spec"].get("paused")
+
+
 def test_somebody_who_pauses_it_on_the_way_stops_it(cluster: Cluster) -> None:
     world = World(cluster)
     timer = threading.Timer(1.5, lambda: world.patch("web", {"spec": {"paused": True}}))

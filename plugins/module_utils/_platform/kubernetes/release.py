@@ -74,6 +74,12 @@ class Look:
     def hash(self) -> str:
         return rollout.hash_of(self.replica_sets[0]) if self.replica_sets else ""
 
+    @property
+    def is_followed(self) -> bool:
+        """Whether the newest ReplicaSet has its template: not right after a change, nor while paused."""
+        wanted = self.deployment["spec"]["template"]
+        return bool(self.replica_sets) and rollout.template_of(self.replica_sets[0]) == wanted
+
     def runs(self, wish: Wish, workload: Workload) -> bool:
         """Whether it has the template that was noted for the release, and the image that is wanted.
 
@@ -83,7 +89,7 @@ class Look:
         known = rollout.releases(self.deployment)
         if not image and not known and not rollout.release_of(self.deployment):
             return True
-        is_noted = bool(self.hash) and known.get(wish.release) == self.hash
+        is_noted = self.is_followed and known.get(wish.release) == self.hash
         return is_noted and (not image or rollout.images(self.deployment, workload.container) == [image])
 
 
