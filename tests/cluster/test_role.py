@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import os
@@ -17,6 +18,7 @@ import pytest
 
 from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
 from check.export import ROOT
+from cluster.test_contexts import joined
 from cluster.world import World, image, kept_doomed, waiting
 from lab.cluster import Cluster
 
@@ -43,7 +45,13 @@ def bad() -> Bad:
 
 @pytest.fixture
 def address(world: World, bad: Bad) -> t.Iterator[str]:
-    """What answers for the cluster: the release that the ready pods of web have."""
+    with answering(world, bad) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def answering(world: World, bad: Bad) -> t.Iterator[str]:
+    """What answers for the cluster: the release that the template of web has."""
 
     class Ingress(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -71,7 +79,12 @@ def address(world: World, bad: Bad) -> t.Iterator[str]:
 
 
 def play(
-    folder: Path, world: World, address: str, door: str, *words: str
+    folder: Path,
+    world: World,
+    address: str,
+    door: str,
+    *words: str,
+    hosts: t.Optional[dict[str, dict[str, t.Any]]] = None,
 ) -> subprocess.CompletedProcess[str]:
     tasks = [
         {
@@ -112,7 +125,7 @@ def play(
             }
         ],
     }
-    hosts: dict[str, t.Any] = {"cluster-1": {}}
+    hosts = hosts or {"cluster-1": {}}
     inventory = {"all": {"children": {"prod": {"hosts": hosts}, "app": {"hosts": hosts}}, "vars": variables}}
     (folder / "hosts.json").write_text(json.dumps(inventory))
     book = [{"name": "Play", "hosts": "app", "gather_facts": False, "tasks": tasks}]
@@ -191,3 +204,33 @@ def test_what_is_under_way_is_stopped_and_then_taken_back(world: World, address:
     after = world.deployment()
     assert not after["spec"].get("paused")
     assert "emailai.migration/stopped" not in after["metadata"]["annotations"]
+
+
+def test_two_clusters_of_one_kubeconfig_in_one_run(
+    world: World, address: str, bad: Bad, tmp_path: Path
+) -> None:
+    with Cluster() as other:
+        other.add_nodes(1)
+        second = World(other)
+        kubeconfig = str(joined(tmp_path / "kubeconfig", {"eu": world.cluster, "us": other}))
+        with answering(second, bad) as second_address:
+            hosts: dict[str, dict[str, t.Any]] = {
+                "cluster-1": {"app_kubernetes_context": "eu"},
+                "cluster-2": {
+                    "app_kubernetes_context": "us",
+                    "app_kubernetes_namespace": second.namespace,
+                    "app_kubernetes_deployments": [{"name": "web"}],
+                    "app_url": second_address,
+                },
+            }
+            for one in hosts.values():
+                one["app_kubernetes_kubeconfig"] = kubeconfig
+            before = [one.template() for one in (world, second)]
+            done = play(tmp_path, world, address, "deploy", hosts=hosts)
+            assert done.returncode == 0, done.stdout
+            assert [len(one.pods(2)) for one in (world, second)] == [6, 3]
+            back = play(tmp_path, world, address, "roll_back", hosts=hosts)
+            assert back.returncode == 0, back.stdout
+            assert [one.template() for one in (world, second)] == before
+        second.remove()
+        World.made.remove(second)
