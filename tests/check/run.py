@@ -54,7 +54,7 @@ def render_summary(outcomes: t.Sequence[Outcome], strict: bool) -> tuple[list[st
 
     Strict, as in CI, what could not run is a failure: nobody is there to read it.
     """
-    lines = [f"{one.part:<14}{_verdict(one, strict):<8}{one.seconds:7.0f} s" for one in outcomes]
+    lines = [f"{one.part:<20}{_verdict(one, strict):<8}{one.seconds:7.0f} s" for one in outcomes]
     for one in outcomes:
         lines += [f"NOT RUN in {one.part}: {what}" for what in (*one.not_run, *one.not_run_here)]
     failed = [one for one in outcomes if _verdict(one, strict) == "FAILED"]
