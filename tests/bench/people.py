@@ -25,7 +25,9 @@ PREMIUMS_EACH: t.Final = 0.36
 # As Prisma's cuid(): 25 characters that begin with the time, so neighbours in the index are neighbours on the
 # disk. KEYS=random gives keys as uuid() does.
 _KEYS: t.Final = {
-    "time": "'c' || lpad(to_hex(1700000000000 + {n}::bigint * 1000), 11, '0') || substr(md5(({n})::text), 1, 13)",
+    "time": (
+        "'c' || lpad(to_hex(1700000000000 + {n}::bigint * 1000), 11, '0') || substr(md5(({n})::text), 1, 13)"
+    ),
     "random": "'c' || substr(md5(({n})::text), 1, 24)",
 }
 
