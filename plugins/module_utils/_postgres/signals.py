@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import time
 import typing as t
-from collections import deque
 from dataclasses import dataclass
 
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.statement import compose, row
@@ -111,13 +110,16 @@ SELECT CASE WHEN pg_has_role('pg_read_all_stats', 'USAGE') THEN
 
 
 class Company:
-    """How many sessions of others are at work on the whole server, by many looks at it."""
+    """How many sessions of others are at work on the whole server, by many looks at it.
+
+    Workers share it: one reads while another looks, so what was seen is replaced and never changed.
+    """
 
     def __init__(self) -> None:
-        self._seen: deque[int | None] = deque(maxlen=_LOOKS)
+        self._seen: tuple[int | None, ...] = ()
 
     def look(self, connection: Connection) -> None:
-        self._seen.append(row(connection, compose(_AT_WORK))[0])
+        self._seen = (*self._seen, row(connection, compose(_AT_WORK))[0])[-_LOOKS:]
 
     @property
     def is_known(self) -> bool:
@@ -125,10 +127,11 @@ class Company:
 
     def read(self) -> list[Signal]:
         """Nothing before enough was seen: a short work is over before anybody feels it."""
-        if not self.is_known:
+        looks = self._seen
+        if len(looks) < _LOOKS // 2:
             return []
-        seen = [number for number in self._seen if number is not None]
-        mean = sum(seen) / len(seen) if len(seen) == len(self._seen) else None
+        seen = [number for number in looks if number is not None]
+        mean = sum(seen) / len(seen) if len(seen) == len(looks) else None
         return [Signal(COMPANY, mean, *_COMPANY)]
 
 
