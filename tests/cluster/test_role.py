@@ -74,8 +74,10 @@ def answering(world: World, bad: Bad) -> t.Iterator[str]:
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Ingress) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
 
 
 def play(
