@@ -9,6 +9,7 @@ import email.utils
 import http.client
 import json
 import math
+import socket
 import time
 import typing as t
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ def lines(manner: Manner, url: str, headers: t.Optional[t.Mapping[str, str]] = N
         while left > 0 and time.monotonic() < deadline:
             try:
                 chunk = answer.read1(_CHUNK_BYTES)
-            except TimeoutError:
+            except (TimeoutError, socket.timeout):
                 return
             if not chunk:
                 return

@@ -55,7 +55,7 @@ def test_back_from_a_canary_leaves_no_trace(cluster: Cluster) -> None:
     assert (planned["changed"], planned["is_current"]) == (True, False)
     assert len(ready(world, 2)) == 1
     assert world.back()["changed"]
-    assert (len(ready(world, 1)), len(world.pods(2))) == (3, 0)
+    assert (len(ready(world, 1)), len(ready(world, 2))) == (3, 0)
     after = world.deployment()
     assert (after["spec"], after["metadata"]["generation"]) == (
         before["spec"],
@@ -75,7 +75,16 @@ def test_a_canary_that_is_doomed_fails_in_seconds_and_users_keep_what_they_have(
         world.call(state="canary")
     assert len(ready(world, 1)) == 3
     world.back()
-    assert world.pods(2) == []
+    assert ready(world, 2) == []
+
+
+def test_another_image_of_the_release_gets_a_canary_too(cluster: Cluster) -> None:
+    world = World(cluster)
+    world.call()
+    again = world.call(state="canary", image=image(3))
+    assert (again["canary"]["pods"], again["is_current"]) == (1, False)
+    assert (len(ready(world, 2)), len(ready(world, 3))) == (3, 1)
+    world.call(image=image(3))
 
 
 def test_what_a_run_that_was_stopped_has_left_is_replaced(cluster: Cluster) -> None:

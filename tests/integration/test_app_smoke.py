@@ -419,7 +419,9 @@ def test_a_staging_without_servers_is_said_to_have_none(tmp_path: Path) -> None:
 def test_check_mode_of_a_rehearsal_visits_nobody(app: App, tmp_path: Path) -> None:
     before = app.digest(), app.mails()
     app.break_it(fail=["login"])
-    status, output, outcome = _rehearse(tmp_path, {"app-s1": _server(app)}, check_mode=True)
+    servers = {"app-s1": _server(app), "app-s2": _server(app, app_smoke_command=["true"])}
+    status, output, outcome = _rehearse(tmp_path, servers, check_mode=True)
     assert status == 0, output
     assert outcome["smoke"]["app-s1"]["passed"] == 0
+    assert "app-s2" not in outcome["smoke"], "a command that was not given has passed"
     assert (app.digest(), app.mails()) == before

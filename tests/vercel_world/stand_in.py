@@ -127,6 +127,10 @@ class StandIn:
         self.deployments[name] = one
         return one
 
+    def is_asked_again(self, number: int) -> bool:
+        """Whether more than so many requests have come."""
+        return len(self.seen) > number
+
     def made(self) -> list[Document]:
         """What was created through the API."""
         return [one for one in self.deployments.values() if "began" in one]

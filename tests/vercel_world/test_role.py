@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -133,8 +134,7 @@ def test_a_run_that_is_killed_while_it_builds_is_gone_on_with_or_stopped(place: 
         process = place.begin("deploy")
         try:
             wait_until(lambda: bool(stand.made()), 60, "the deployment is created")
-            number = len(stand.seen)
-            wait_until(lambda: len(stand.seen) > number, 30, "it is looked at")  # noqa: B023
+            wait_until(functools.partial(stand.is_asked_again, len(stand.seen)), 30, "it is looked at")
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()

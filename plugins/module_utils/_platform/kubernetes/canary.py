@@ -73,19 +73,20 @@ def begin(cluster: Cluster, wish: Wish, percent: float) -> Row:
     workload = wish.workloads[0]
     main = release.look(cluster, workload)
     pods = pods_for(main.deployment["spec"].get("replicas", 1), percent)
-    is_further = rollout.release_of(main.deployment) == wish.release
+    # A run that was killed may have left the first one on its way to the release: then it goes on there.
+    is_further = rollout.release_of(main.deployment) == wish.release and rollout.images(
+        main.deployment, workload.container
+    ) == [workload.image or wish.image]
     if is_further or not pods:
-        return _answer(workload, None, 0, False, is_further)
+        return _answer(workload, None, 0, False, main.runs(wish, workload))
     wanted = manifest(main.deployment, workload, wish, pods)
     found = _found(cluster, workload)
     changed = found is None or not _is_as(found, wanted, workload)
     if found is not None and changed and not wish.is_check:
         # Another release, or another share: what a run that was stopped has left.
         _delete(cluster, workload, found)
-        found = None
-    if found is None:
-        made = cluster.create(wanted)
-        found = None if wish.is_check else made
+    if changed:
+        _ours(workload, cluster.create(wanted))
     if not wish.is_check:
         release.settle(cluster, replace(workload, name=name_of(workload)), wish)
     return _answer(workload, wanted, pods, changed, False)
@@ -104,7 +105,15 @@ def _answer(workload: Workload, wanted: t.Any, pods: int, changed: bool, is_curr
 
 def _found(cluster: Cluster, workload: Workload) -> rollout.Object | None:
     found = cluster.find(name_of(workload))
-    if found is None or (found["metadata"].get("annotations") or {}).get(OF) == workload.name:
+    return None if found is None else _ours(workload, found)
+
+
+def _is_ours(workload: Workload, found: rollout.Object) -> bool:
+    return bool((found["metadata"].get("annotations") or {}).get(OF) == workload.name)
+
+
+def _ours(workload: Workload, found: rollout.Object) -> rollout.Object:
+    if _is_ours(workload, found):
         return found
     raise MigrationError(
         "use",
@@ -140,11 +149,11 @@ def deploy(cluster: Cluster, wish: Wish) -> Row:
 
 
 def _end(cluster: Cluster, wish: Wish) -> list[str]:
-    """No canary, and none of its pods; gives the names of those that were there."""
+    """No canary, and none of its pods in service; gives the names of those that were there."""
     gone = []
     for workload in wish.workloads:
         found = cluster.find(name_of(workload))
-        if found is None or (found["metadata"].get("annotations") or {}).get(OF) != workload.name:
+        if found is None or not _is_ours(workload, found):
             continue
         gone.append(name_of(workload))
         if not wish.is_check:
@@ -153,12 +162,12 @@ def _end(cluster: Cluster, wish: Wish) -> list[str]:
 
 
 def _delete(cluster: Cluster, workload: Workload, found: rollout.Object) -> None:
-    """Until its pods get no users any more, which the server says by removing them."""
+    """Until its pods get no users any more. What they have in flight they may finish at their leisure."""
     cluster.delete(name_of(workload))
-    if not cluster.until_gone(name_of(workload), found):
+    if not cluster.until_leaving(name_of(workload), found):
         raise MigrationError(
             "end",
             f"Deployment {name_of(workload)}",
-            "it, or a pod of it, is still there",
-            "See what holds it up: kubectl describe, finalizers, a node that is gone",
+            "it, or a pod of it that is not told to end, is still there",
+            "See what holds it up: kubectl describe, and its finalizers",
         )

@@ -132,10 +132,17 @@ class Cluster:
             if exc.facts.get("status") != 404:
                 raise
 
-    def until_gone(self, name: str, deployment: Object) -> bool:
-        """Wait for the end of a Deployment that was deleted, and of its pods; False when patience is over."""
+    def until_leaving(self, name: str, deployment: Object) -> bool:
+        """Wait until a Deployment that was deleted is gone, and each of its pods is gone or told to end.
+
+        Such a pod gets no users any more, and has its grace period for those it has. False when patience
+        is over.
+        """
         deadline = time.monotonic() + self._patience
-        while self.find(name) is not None or self._listed("pods", self._ask_pods, _selector(deployment)):
+        while self.find(name) is not None or any(
+            not pod["metadata"].get("deletionTimestamp")
+            for pod in self._listed("pods", self._ask_pods, _selector(deployment))
+        ):
             if time.monotonic() >= deadline:
                 return False
             time.sleep(0.5)
