@@ -266,7 +266,7 @@ def test_check_mode_writes_nothing(database: Database) -> None:
         moved = database.one("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), %s)", (position,))
         written = database.rows(counted) != rows
         if moved == 0 and not written:
-            break  # the server's own housekeeping (an ANALYZE counts, too) may write at any attempt, not at each
+            break  # the server's own housekeeping (its ANALYZE, too) may write at any attempt, not at each
     assert moved == 0
     assert not written
     database.rows("UPDATE users SET name = 'control' WHERE id = (SELECT min(id) FROM users)")

@@ -82,22 +82,24 @@ class Task(pages.Walk):
         return compose(
             """
             WITH page AS MATERIALIZED (
-                SELECT t.ctid AS place, t.{owner} AS owner, {home} AS home
+                SELECT t.ctid AS place, t.{id} AS key, t.{owner} AS owner, {home} AS home
                   FROM {table} t WHERE {range} AND {linkable}
             ), homes AS MATERIALIZED (
-                SELECT page.place, page.owner, o.{organization} AS id
+                SELECT page.place, page.key, page.owner, o.{organization} AS id
                   FROM page JOIN {organizations} o ON o.{organization} = page.home
                    FOR KEY SHARE OF o SKIP LOCKED
             ), held AS MATERIALIZED (
                 SELECT t.ctid AS place, homes.id AS home
-                  FROM homes JOIN {table} t ON t.ctid = homes.place AND t.{owner} = homes.owner
-                 WHERE {range} AND {linkable} AND (SELECT count(*) FROM homes) >= 0
+                  FROM homes JOIN {table} t
+                    ON t.ctid = homes.place AND t.{id} = homes.key AND t.{owner} = homes.owner
+                 WHERE {linkable} AND (SELECT count(*) FROM homes) >= 0
                    FOR NO KEY UPDATE OF t SKIP LOCKED
             ), linked AS (
                 UPDATE {table} t SET {link} = held.home FROM held WHERE t.ctid = held.place RETURNING 1
             )
             SELECT count(*) FROM linked
             """,
+            id=link.id,
             owner=link.owner,
             table=model.at(link.table),
             range=page.condition(compose("t.{id}", id=link.id)),

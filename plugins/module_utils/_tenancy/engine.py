@@ -44,10 +44,10 @@ RECONNECT_SECONDS: t.Final = 60
 # A table of fewer batches is not worth a second session.
 _BATCHES_A_WORKER: t.Final = 3
 # A table of fewer batches may double; nobody will notice.
-_BATCHES_FOR_STRIPES: t.Final = 8
+_BATCHES_FOR_STRIPES: t.Final = 24
 
 
-class Work(t.Protocol):
+class Work(pages.Walkable, t.Protocol):
     """What the engine can walk through: see batches.Task and unlink.Unlinking."""
 
     @property
@@ -59,9 +59,6 @@ class Work(t.Protocol):
     @property
     def fills(self) -> str | None: ...
 
-    def page(
-        self, connection: Connection, part: pages.Part, last: str | None, size: int
-    ) -> pages.Page | None: ...
     def apply(self, connection: Connection, page: pages.Page) -> int: ...
     def remaining(self, connection: Connection, limit: int) -> list[str]: ...
     def keys_of(self, connection: Connection, page: pages.Page) -> list[str]: ...
@@ -122,9 +119,10 @@ class Engine:
     def walk(self, work: Work, total: int) -> progress.Position:
         """The whole table once, each part in key order from where the last attempt stopped."""
         names = self._divide(work, total)
+        stripes = self._stripes(work, total)
         if len(names) == 1:
-            return self._walk_part(work, names[0], total)
-        # Each worker takes neighbours: the stripes of one range one after the other.
+            return self._walk_part(work, names[0], total, stripes)
+        # Fewer workers than an earlier attempt had take several parts, one after the other.
         number = min(max(1, self.settings.workers), len(names))
         share = -(-len(names) // number)
         shares = [names[at : at + share] for at in range(0, len(names), share)]
@@ -134,7 +132,7 @@ class Engine:
                 # The figures of the whole stand in the row of the first part.
                 totals = [total] + [0] * (len(lanes) - 1)
                 found = pool.map(
-                    lambda lane, names, rows: lane.guarded(work, names, rows), lanes, shares, totals
+                    lambda lane, names, rows: lane.guarded(work, names, rows, stripes), lanes, shares, totals
                 )
                 return _together(list(found))
         finally:
@@ -150,10 +148,12 @@ class Engine:
         lane.pace.heard(self._company.read())
         return lane
 
-    def guarded(self, work: Work, names: t.Sequence[str], total: int) -> list[progress.Position]:
+    def guarded(
+        self, work: Work, names: t.Sequence[str], total: int, stripes: int
+    ) -> list[progress.Position]:
         """Some parts, one after the other. When a worker fails the others end after their batch."""
         try:
-            return [self._walk_part(work, name, 0 if at else total) for at, name in enumerate(names)]
+            return [self._walk_part(work, name, 0 if at else total, stripes) for at, name in enumerate(names)]
         except BaseException:
             self._stopped.set()
             raise
@@ -171,23 +171,26 @@ class Engine:
         return names
 
     def _cut(self, work: Work, most: int) -> list[progress.Position]:
-        """A range of keys for each worker, and in each the stripes; a small table stays whole."""
-        table = self.model.at(work.table)
+        """A range of keys for each worker; a small table stays whole."""
         number = min(self.settings.workers, most)
+        table = self.model.at(work.table)
         marks = pages.bounds(self.connection, table, work.key, number) if number > 1 else []
-        stripes = 1
-        if work.fills and most >= _BATCHES_FOR_STRIPES:
-            stripes = pages.stripes(self.connection, table, work.key, work.fills)
         return [
-            progress.Position(last, pages.Part(until, stripe, stripes))
-            for last, until in zip([None, *marks], [*marks, None])
-            for stripe in range(stripes)
+            progress.Position(last, pages.Part(until)) for last, until in zip([None, *marks], [*marks, None])
         ]
 
-    def _walk_part(self, work: Work, name: str, total: int) -> progress.Position:
+    def _stripes(self, work: Work, total: int) -> int:
+        """Into how many stripes the pass is dealt: one in a small table."""
+        if not work.fills or total < self.settings.batch_rows * _BATCHES_FOR_STRIPES:
+            return 1
+        stripes = pages.stripes(self.connection, self.model.at(work.table), work.key, work.fills)
+        self.connection.rollback()
+        return stripes
+
+    def _walk_part(self, work: Work, name: str, total: int, stripes: int) -> progress.Position:
         while True:
             try:
-                return self._walk(work, name, total)
+                return self._walk(work, name, total, stripes)
             except driver_error() as exc:
                 if not self.connection.closed:
                     self.connection.rollback()
@@ -196,12 +199,13 @@ class Engine:
                     ) from None
                 self._reconnect()
 
-    def _walk(self, work: Work, name: str, total: int) -> progress.Position:
+    def _walk(self, work: Work, name: str, total: int, stripes: int) -> progress.Position:
         position = progress.load(self.connection, self.settings.run_id, name)
         self.connection.rollback()
+        dealer = pages.Dealer(work, position.part, stripes)
         while not (position.is_finished or self._stopped.is_set()):
             self.obey()
-            page = work.page(self.connection, position.part, position.last, self.pace.rows)
+            page = dealer.next(self.connection, position.last, self.pace.rows)
             self._meet()
             self.connection.rollback()
             begun = time.monotonic()
@@ -232,7 +236,7 @@ class Engine:
         seconds = time.monotonic() - begun
         self.pace.succeeded(seconds)
         position.last = page.end
-        position.done += page.size
+        position.done += page.passed
         position.seconds += seconds
         whole = progress.Position(**dict(vars(position), changed=position.changed + changed))
         self._save(name, whole, total)

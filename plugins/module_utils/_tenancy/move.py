@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import time
 import typing as t
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import session
@@ -54,6 +54,7 @@ if t.TYPE_CHECKING:
 
 # Of the checks, those whose lines end the data step.
 _REMOVED_AT_ONCE: t.Final = 20
+_Seen = t.TypeVar("_Seen")
 FINAL: t.Final = ("users", "accounts", "premiums", "orphans")
 
 
@@ -108,8 +109,11 @@ def move(engine: Engine) -> dict[str, t.Any]:
             installed = _install(engine)
             positions = _passes(engine, before)
             found = sweep(engine)
-            indexes = _indexes(engine)
-            _clear(engine, found)
+            with _beside(engine, "look", abandoned.find) as keys:
+                indexes = _indexes(engine)
+                # After the indexes: without them the server reads whole tables for each that is removed,
+                # and holds its row meanwhile.
+                _clear(engine, found, keys.result())
         predicted = report.expected(before, engine.settings.cost)
         done = _conclude(engine, begun, installed, positions, found, indexes)
         done["cost"] = _costs(positions, read)
@@ -215,7 +219,9 @@ def sweep(engine: Engine) -> dict[str, int]:
     engine.display.enter("sweeping")
     first = _settle(engine)
     mark = engine.wait_for_horizon()
-    second = _settle(engine)
+    with _beside(engine, "look", _wrong_links) as wrong:
+        second = _settle(engine)
+        strange = wrong.result()
     left = {name: number for name, (_changed, number) in second.items() if number}
     if left:
         rest = ", ".join(f"{number} of {name}" for name, number in left.items())
@@ -228,14 +234,14 @@ def sweep(engine: Engine) -> dict[str, int]:
             left=left,
         )
     found = {name: first[name][0] + second[name][0] for name in first}
-    found["strangers' links"] = _correct_links(engine)
+    found["strangers' links"] = _correct_links(engine, strange)
     _save_horizon(engine, mark)
     return found
 
 
-def _clear(engine: Engine, found: dict[str, int]) -> None:
-    """What the sweep leaves behind; its figures are added to those of the sweep."""
-    found["organizations removed"] = _remove_abandoned(engine)
+def _clear(engine: Engine, found: dict[str, int], keys: t.Sequence[str]) -> None:
+    """What the sweep leaves behind, ``keys`` of organizations first; its figures are added to the sweep's."""
+    found["organizations removed"] = _remove_abandoned(engine, keys)
     if engine.model.has_member_accounts and found["strangers' links"]:
         # Who left a stranger's organization may have none yet.
         for task in passes(engine.model, engine.settings.grace_seconds)[:2]:
@@ -250,7 +256,9 @@ def only_sweep(engine: Engine) -> dict[str, t.Any]:
     begun = time.monotonic()
     with Heart(engine.target, engine.epoch):
         found = sweep(engine)
-        _clear(engine, found)
+        keys = abandoned.find(engine.connection, engine.model)
+        engine.connection.rollback()
+        _clear(engine, found, keys)
     after, verdicts = _look_back(engine)
     text = report.summary(after, verdicts, time.monotonic() - begun)
     engine.display.log(text)
@@ -268,7 +276,28 @@ def _settle(engine: Engine) -> dict[str, tuple[int, int]]:
     return {task.name: engine.settle(swept(task)) for task in passes(model, grace)}
 
 
-def _correct_links(engine: Engine) -> int:
+@contextlib.contextmanager
+def _beside(
+    engine: Engine, purpose: str, read: t.Callable[[Connection, Model], _Seen]
+) -> t.Iterator[Future[_Seen]]:
+    """``read`` in a session of its own while the caller works: what reads a whole table takes a processor.
+
+    The session ends with it, or an index that the caller builds would wait for its snapshot.
+    """
+
+    def look() -> _Seen:
+        with session(engine.target, purpose) as reader:
+            return read(reader, engine.model)
+
+    with ThreadPoolExecutor(1) as other:
+        yield other.submit(look)
+
+
+def _wrong_links(connection: Connection, model: Model) -> dict[str, list[str]]:
+    return {link.name: members.wrongly_linked(connection, model, link) for link in model.owned}
+
+
+def _correct_links(engine: Engine, wrong: t.Mapping[str, list[str]]) -> int:
     """Between a way back and this attempt no trigger was on: the old release gave rows to other users.
 
     It knows nothing of the link, which stayed behind and shows the row to strangers. The ledger
@@ -277,8 +306,7 @@ def _correct_links(engine: Engine) -> int:
     connection, model = engine.connection, engine.model
     corrected = 0
     for link in model.owned:
-        keys = members.wrongly_linked(connection, model, link)
-        connection.rollback()
+        keys = wrong[link.name]
         for at in range(0, len(keys), 100):
             for key, before, after in members.relink(connection, model, link, keys[at : at + 100]):
                 stage.note(
@@ -304,12 +332,9 @@ def _take_strangers_premiums(engine: Engine) -> int:
     return len(taken)
 
 
-def _remove_abandoned(engine: Engine) -> int:
-    """After the indexes: without them the server reads whole tables for each, and holds its row meanwhile."""
+def _remove_abandoned(engine: Engine, keys: t.Sequence[str]) -> int:
     connection = engine.connection
     removed = 0
-    keys = abandoned.find(connection, engine.model)
-    connection.rollback()
     for at in range(0, len(keys), _REMOVED_AT_ONCE):
         some = keys[at : at + _REMOVED_AT_ONCE]
         removed += abandoned.remove(connection, engine.model, engine.settings.run_id, some)
@@ -336,7 +361,8 @@ def _indexes(engine: Engine) -> list[str]:
                 engine.fenced_commit()
                 schema.build_index(builder, step.wanted, step.act == "rebuild")
                 done.append(step.wanted.name)
-        analyze(owner, model, model.tables)
+        # Those who were filled by the pass over the users have theirs.
+        analyze(owner, model, [link.table for link in model.links])
     return done
 
 
@@ -353,8 +379,7 @@ def final_verdicts(connection: Connection, model: Model, grace_seconds: float) -
 def _look_back(engine: Engine) -> tuple[counts.Counts, list[Verdict]]:
     """The counts and the checks, each in a session of its own: both read whole tables."""
     model, grace = engine.model, engine.settings.grace_seconds
-    with session(engine.target, "counts") as reader, ThreadPoolExecutor(1) as other:
-        counted = other.submit(counts.read, reader, model, grace)
+    with _beside(engine, "counts", lambda reader, model: counts.read(reader, model, grace)) as counted:
         verdicts = final_verdicts(engine.connection, model, grace)
         return counted.result(), verdicts
 

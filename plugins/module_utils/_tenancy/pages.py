@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.statement import (
     compose,
-    join,
     raw,
     rows,
     value,
@@ -23,8 +22,9 @@ if t.TYPE_CHECKING:
 
     from ansible_collections.emailai.migration.plugins.module_utils._tenancy.model import Model
 
-# A power of two. With eight a table grows by a quarter, with none it doubles; more cost more than they save.
-_STRIPES: t.Final = 8
+# Into how many batches a window of neighbours is dealt. The first two or three find no room yet, and their
+# share is what the table grows by.
+_STRIPES: t.Final = 16
 # How closely the order of the keys must follow that of the rows, as pg_stats.correlation tells it.
 _IN_ORDER: t.Final = 0.9
 # A transaction open for so long keeps dead versions from making room.
@@ -33,29 +33,14 @@ _OLD_SECONDS: t.Final = 5
 
 @dataclass(frozen=True)
 class Part:
-    """What one cursor walks through: keys up to ``until``, and of ``stripes`` by their hash those of one.
-
-    Stripes are for rows that are rewritten. In the order of their keys all rows of a block would change at
-    once, find no room there and go elsewhere, with a new entry in each index. Stripe by stripe the block is
-    visited again and again, each time with the room of the versions that have died since.
-    """
+    """What one cursor walks through: the keys up to ``until``."""
 
     until: str | None = None
-    stripe: int = 0
-    stripes: int = 1
 
     def condition(self, column: Composable) -> Composable:
-        # Of a comparison the planner would expect so few rows that it reads the table for each page; of a
-        # CASE it expects half.
-        stripe = compose(
-            "CASE WHEN hashtext({column}::text) & {mask} = {stripe} THEN true END",
-            column=column,
-            mask=value(self.stripes - 1),
-            stripe=value(self.stripe),
-        )
-        upper = compose("{column} <= {until}", column=column, until=value(self.until))
-        found = [*([upper] if self.until is not None else []), *([stripe] if self.stripes > 1 else [])]
-        return join(found, " AND ") if found else raw("true")
+        if self.until is None:
+            return raw("true")
+        return compose("{column} <= {until}", column=column, until=value(self.until))
 
 
 WHOLE: t.Final = Part()
@@ -63,25 +48,27 @@ WHOLE: t.Final = Part()
 
 @dataclass(frozen=True)
 class Page:
-    """Either a range of keys (after ``last`` up to ``end``) of a part, or a list of them."""
+    """One batch: either a range of keys (after ``last`` up to ``end``), or a list of them.
+
+    When it is done the cursor stands at ``end``, ``passed`` rows further than before.
+    """
 
     size: int
     last: str | None = None
     end: str | None = None
     keys: tuple[str, ...] = ()
-    part: Part = WHOLE
+    passed: int = 0
 
     def condition(self, column: Composable) -> Composable:
         if self.keys:
             return compose("{column} = ANY({keys})", column=column, keys=values(self.keys))
         return compose(
-            "{lower} AND {column} <= {end} AND {part}",
+            "{lower} AND {column} <= {end}",
             lower=compose("{column} > {last}", column=column, last=value(self.last))
             if self.last is not None
             else raw("true"),
             column=column,
             end=value(self.end),
-            part=Part(None, self.part.stripe, self.part.stripes).condition(column),
         )
 
 
@@ -93,20 +80,35 @@ def next_page(
     connection: Connection, table: tuple[str, str], key: str, part: Part, last: str | None, size: int
 ) -> Page | None:
     """The next ``size`` rows of a part in key order, whatever their state; None at its end."""
-    parts: dict[str, t.Any] = {
-        "key": key,
-        "table": table,
-        "lower": compose("{key} > {last}", key=key, last=value(last)) if last is not None else raw("true"),
-        "part": part.condition(compose("{key}", key=key)),
-        "size": value(size),
-        "skipped": value(size - 1),
-    }
-    page = "SELECT {key}::text AS key FROM {table} WHERE {lower} AND {part} ORDER BY {key}"
-    full = rows(connection, compose(page + " OFFSET {skipped} LIMIT 1", **parts))
-    if full:
-        return Page(size, last, full[0][0], part=part)
-    rest = rows(connection, compose(page + " LIMIT {size}", **parts))
-    return Page(len(rest), last, rest[-1][0], part=part) if rest else None
+    end = _keys(connection, table, key, part, last, "OFFSET {number} LIMIT 1", size - 1)
+    if end:
+        return Page(size, last, end[0], passed=size)
+    rest = _keys(connection, table, key, part, last, "LIMIT {number}", size)
+    return Page(len(rest), last, rest[-1], passed=len(rest)) if rest else None
+
+
+def _keys(
+    connection: Connection,
+    table: tuple[str, str],
+    key: str,
+    part: Part,
+    last: str | None,
+    limit: str,
+    number: int,
+) -> list[str]:
+    query = "SELECT {key}::text AS key FROM {table} WHERE {lower} AND {part} ORDER BY {key} "
+    found = rows(
+        connection,
+        compose(
+            query + limit,
+            key=key,
+            table=table,
+            lower=compose("{key} > {last}", key=key, last=value(last)) if last is not None else raw("true"),
+            part=part.condition(compose("{key}", key=key)),
+            number=value(number),
+        ),
+    )
+    return [one for (one,) in found]
 
 
 def bounds(connection: Connection, table: tuple[str, str], key: str, number: int) -> list[str]:
@@ -183,8 +185,14 @@ class Walk(abc.ABC):
     def page(self, connection: Connection, part: Part, last: str | None, size: int) -> Page | None:
         return next_page(connection, self.model.at(self.table), self.key, part, last, size)
 
+    def window(self, connection: Connection, part: Part, last: str | None, size: int) -> list[str]:
+        """The next ``size`` keys of a part in their order."""
+        return _keys(connection, self.model.at(self.table), self.key, part, last, "LIMIT {number}", size)
+
     def keys_of(self, connection: Connection, page: Page) -> list[str]:
         """The keys of a page one by one, to find the row that cannot be done."""
+        if page.keys:
+            return list(page.keys)
         found = rows(
             connection,
             compose(
@@ -195,3 +203,44 @@ class Walk(abc.ABC):
             ),
         )
         return [key for (key,) in found]
+
+
+class Walkable(t.Protocol):
+    """What the dealer needs of a walk."""
+
+    def page(self, connection: Connection, part: Part, last: str | None, size: int) -> Page | None: ...
+    def window(self, connection: Connection, part: Part, last: str | None, size: int) -> list[str]: ...
+
+
+class Dealer:
+    """Hands a part out page by page: ranges of keys or, in ``stripes``, neighbours dealt like cards.
+
+    Stripes are for rows that are rewritten. In the order of their keys all rows of a block would change at
+    once, find no room there and go elsewhere, with a new entry in each index. Dealt out of a window each
+    block is visited again and again, a few rows at a time, each time with the room of the versions that have
+    died since, and while it is still in the processor's cache. The cursor passes a window when all of it is
+    done; whoever resumes looks at its rows again.
+    """
+
+    def __init__(self, walk: Walkable, part: Part, stripes: int) -> None:
+        self._walk, self._part, self._stripes = walk, part, stripes
+        self._left: list[str] = []
+        self._end = ""
+        self._passed = 0
+
+    def next(self, connection: Connection, last: str | None, size: int) -> Page | None:
+        """The next ``size`` rows, whatever their state; None at the end."""
+        if self._stripes == 1:
+            return self._walk.page(connection, self._part, last, size)
+        if not self._left:
+            window = self._walk.window(connection, self._part, last, size * self._stripes)
+            if not window:
+                return None
+            self._left = [key for first in range(self._stripes) for key in window[first :: self._stripes]]
+            self._end, self._passed = window[-1], len(window)
+        # A pace that has grown since is for the next window: several stripes at once would be none.
+        size = min(size, -(-self._passed // self._stripes))
+        keys, self._left = self._left[:size], self._left[size:]
+        if self._left:
+            return Page(len(keys), end=last, keys=tuple(keys))
+        return Page(len(keys), end=self._end, keys=tuple(keys), passed=self._passed)

@@ -9,7 +9,7 @@ import os
 import threading
 import time
 import typing as t
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.statement import (
     compose,
@@ -56,7 +56,7 @@ def load(connection: Connection, run_id: str, task: str) -> Position:
     position, counters, done, state = found[0]
     return Position(
         position.get("last"),
-        Part(position.get("until"), position.get("stripe", 0), position.get("stripes", 1)),
+        Part(position.get("until")),
         done,
         counters.get("changed", 0),
         counters.get("seconds", 0.0),
@@ -107,7 +107,7 @@ def save(
             state=value("done" if position.is_finished else "running"),
             done=value(position.done),
             total=value(total),
-            position=value(json.dumps({"last": position.last, **asdict(position.part)})),
+            position=value(json.dumps({"last": position.last, "until": position.part.until})),
             counters=value(json.dumps({"changed": position.changed, "seconds": round(position.seconds, 6)})),
             epoch=value(epoch),
             reason=value(reason),

@@ -68,9 +68,12 @@ def home_of(model: Model, owner: Composable) -> Composable:
             member=member.id,
             **_of_accounts(model),
         )
+    # Two looks, for most need only the first: one with both in its order would sort for each row.
     return compose(
-        "(SELECT m.{organization} FROM {members} m WHERE m.{user} = {owner}"
-        " ORDER BY (m.{organization} = {ours}) DESC, m.{created}, m.{id} LIMIT 1)",
+        "coalesce((SELECT m.{organization} FROM {members} m"
+        " WHERE m.{user} = {owner} AND m.{organization} = {ours} LIMIT 1),"
+        " (SELECT m.{organization} FROM {members} m WHERE m.{user} = {owner}"
+        " ORDER BY m.{created}, m.{id} LIMIT 1))",
         organization=member.organization,
         members=model.at(member.table),
         user=member.user,
