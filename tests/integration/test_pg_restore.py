@@ -86,6 +86,7 @@ def test_proven_four_times(s3_world: World) -> None:
     assert first["outcome"]["proven"] is True
     assert first["proof"]["differences"] == []
     assert not copies(world), "the copy is still there"
+    assert set(first["proof"]["seconds"]) == {"data", "indexes", "compare"}, "statistics for nobody"
     assert not world.sessions()
     for check_mode in (True, False):
         assert not world.restore(check_mode=check_mode)["changed"]
@@ -109,6 +110,10 @@ def test_restored_four_times_and_dropped_four_times(world: World) -> None:
         read_content(world, world.target.dbname), read_content(world, copy), True, True
     )
     assert difference == []
+    known = "SELECT count(*) > 0 FROM pg_stats WHERE schemaname = 'public'"
+    assert execute(world.target.for_database(copy), known) == [(True,)], (
+        "a copy to work with has no statistics"
+    )
     # What the rehearsal did to its copy stays when it is resumed.
     execute(world.target.for_database(copy), "DROP TABLE empty")
     assert not world.restore(**options)["changed"]

@@ -50,8 +50,11 @@ class Loader:
     crew: stream.Crew
     key: keys.Key | None = field(default=None, repr=False)
 
-    def load(self, database: str, terms: preflight.Terms) -> dict[str, float]:
-        """Everything into ``database``, which is empty; returns the seconds of each step."""
+    def load(self, database: str, terms: preflight.Terms, is_for_use: bool) -> dict[str, float]:
+        """Everything into ``database``, which is empty; returns the seconds of each step.
+
+        What nobody will query needs no statistics.
+        """
         streams = self.manifest["streams"]
         expected = sum(one["bytes_plain"] for one in streams)
         self.progress.begin("restore", expected, tables=len(self.manifest["content"]["tables"]))
@@ -70,12 +73,11 @@ class Loader:
             last = [*command, "--section=post-data", f"--jobs={self.jobs}", schema]
             stream.run_child(self.crew, last, environment)
         indexed = time.monotonic()
-        self._analyze(database)
-        return {
-            "data": round(loaded - began, 2),
-            "indexes": round(indexed - loaded, 2),
-            "analyze": round(time.monotonic() - indexed, 2),
-        }
+        seconds = {"data": round(loaded - began, 2), "indexes": round(indexed - loaded, 2)}
+        if is_for_use:
+            self._analyze(database)
+            seconds["analyze"] = round(time.monotonic() - indexed, 2)
+        return seconds
 
     def _command(self, database: str, terms: preflight.Terms) -> list[str]:
         program = self.program.program("pg_restore")

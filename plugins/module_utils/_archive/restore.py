@@ -68,7 +68,7 @@ def prove(order: Order, progress: Progress, crew: stream.Crew) -> dict[str, t.An
     started = _now()
     with _maintenance(order) as server:
         terms = preflight.ensure_restorable(server, order.manifest)
-        seconds = _load_fresh(order, server, order.database, terms, progress, crew)
+        seconds = _load_fresh(order, server, order.database, terms, progress, crew, is_for_use=order.keep)
         began = time.monotonic()
         differences = _differences(order, order.database, terms, progress, crew)
         seconds["compare"] = round(time.monotonic() - began, 2)
@@ -164,7 +164,13 @@ def swap_back(target: postgres.Target, live: str) -> dict[str, t.Any]:
 
 
 def _load_fresh(
-    order: Order, server: t.Any, database: str, terms: preflight.Terms, progress: Progress, crew: stream.Crew
+    order: Order,
+    server: t.Any,
+    database: str,
+    terms: preflight.Terms,
+    progress: Progress,
+    crew: stream.Crew,
+    is_for_use: bool = True,
 ) -> dict[str, float]:
     """Make the database and fill it; what fails is dropped, for half a database proves nothing."""
     loader = loading.Loader(
@@ -185,7 +191,7 @@ def _load_fresh(
     _make_room(server, database)
     databases.create(server, database, order.manifest["server"], Mark(order.identifier, "loading"))
     try:
-        return loader.load(database, terms)
+        return loader.load(database, terms, is_for_use)
     except BaseException:
         with contextlib.suppress(Exception):
             databases.drop(server, database)
