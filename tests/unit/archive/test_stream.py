@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import io
 import os
+import random
 import sys
 import threading
 import time
 import typing as t
 
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -123,6 +126,38 @@ def test_what_is_sent_is_received(kind: str, data: bytes) -> None:
     meter[1].add(packed)
     sums = stream.Sums(meter[0].bytes, meter[0].sha256, meter[1].bytes, meter[1].sha256)
     assert received(packed, sums, kind) == data
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.integers(0, 5000), max_size=8), st.integers(0, 2**32))
+def test_a_stream_of_several_frames_is_received(threads: int, sizes: list[int], seed: int) -> None:
+    """Of any length, and a multiple of a frame too: nothing is lost at a seam, and ``zstd -d`` reads it."""
+    source = random.Random(seed)
+    data = b"".join(source.randbytes(size) for size in sizes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packing, "_FRAME", 1000)
+        codec = packing.packer("zstd", 2, threads)
+        packed = b"".join(codec.feed(data[at : at + 500]) for at in range(0, len(data), 500)) + codec.flush()
+    meter = [stream._Meter(), stream._Meter()]
+    meter[0].add(data)
+    meter[1].add(packed)
+    sums = stream.Sums(meter[0].bytes, meter[0].sha256, meter[1].bytes, meter[1].sha256)
+    assert received(packed, sums) == data
+    reader = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(packed), read_across_frames=True)
+    assert reader.read() == data
+
+
+def test_frames_that_are_missing_at_the_end_are_missed() -> None:
+    codec = packing.packer("zstd", 2)
+    frames = [codec.feed(os.urandom(packing._FRAME)), codec.feed(os.urandom(packing._FRAME)), codec.flush()]
+    assert [bool(frame) for frame in frames] == [True, True, False]
+    plain, packed = stream._Meter(), stream._Meter()
+    plain.add(packing.unpacker("zstd").feed(frames[0] + frames[1]))
+    packed.add(frames[0] + frames[1])
+    sums = stream.Sums(plain.bytes, plain.sha256, packed.bytes, packed.sha256)
+    with pytest.raises(MigrationError, match="Cannot use object data: it is damaged"):
+        received(frames[0], sums)
 
 
 @pytest.mark.parametrize("kind", ["zstd", "gzip"])
