@@ -19,6 +19,7 @@ import pytest
 from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
 from check.export import ROOT
 from cluster.test_contexts import joined
+from cluster.test_k8s_job import HELD, end, jobs, manifest
 from cluster.world import World, image, kept_doomed, waiting
 from lab.cluster import Cluster
 
@@ -87,6 +88,7 @@ def play(
     door: str,
     *words: str,
     hosts: t.Optional[dict[str, dict[str, t.Any]]] = None,
+    job: t.Optional[dict[str, t.Any]] = None,
 ) -> subprocess.CompletedProcess[str]:
     tasks = [
         {
@@ -127,6 +129,9 @@ def play(
             }
         ],
     }
+    if job:
+        (folder / "job.yaml").write_text(json.dumps(job))
+        variables["app_kubernetes_job"] = str(folder / "job.yaml")
     hosts = hosts or {"cluster-1": {}}
     inventory = {"all": {"children": {"prod": {"hosts": hosts}, "app": {"hosts": hosts}}, "vars": variables}}
     (folder / "hosts.json").write_text(json.dumps(inventory))
@@ -145,23 +150,43 @@ def play(
 
 def test_a_cluster_goes_forth_and_back(world: World, address: str, bad: Bad, tmp_path: Path) -> None:
     before = {name: world.template(name) for name in world.names}
-    checked = play(tmp_path, world, address, "deploy", "--check")
+    job = manifest()
+    checked = play(tmp_path, world, address, "deploy", "--check", job=job)
     assert checked.returncode == 0, checked.stdout
     assert {name: world.template(name) for name in world.names} == before
+    assert not jobs(world)
 
-    done = play(tmp_path, world, address, "deploy")
+    done = play(tmp_path, world, address, "deploy", job=job)
     assert done.returncode == 0, done.stdout
+    (ran,) = jobs(world)
+    new = world.replica_sets(2)
+    assert new
+    assert ran["status"]["completionTime"] <= min(one["metadata"]["creationTimestamp"] for one in new)
     assert [world.template(name)["spec"]["containers"][0]["image"] for name in world.names] == [image(2)] * 2
     assert bad.asked >= 3, "the canary was not watched"
     assert not world.is_there(f"{world.apps}/deployments/web-canary")
-    again = play(tmp_path, world, address, "deploy")
+    again = play(tmp_path, world, address, "deploy", job=job)
     assert "changed=0" in again.stdout, again.stdout
     assert world.cluster.token not in done.stdout
 
-    back = play(tmp_path, world, address, "roll_back")
+    back = play(tmp_path, world, address, "roll_back", job=job)
     assert back.returncode == 0, back.stdout
     assert {name: world.template(name) for name in world.names} == before
-    assert "changed=0" in play(tmp_path, world, address, "roll_back").stdout
+    assert "changed=0" in play(tmp_path, world, address, "roll_back", job=job).stdout
+    assert len(jobs(world)) == 1, "nothing runs on the way back"
+
+
+def test_a_job_that_fails_keeps_the_release_from_everybody(
+    world: World, address: str, tmp_path: Path
+) -> None:
+    before = {name: world.deployment(name)["spec"] for name in world.names}
+    thread = threading.Thread(target=end, args=(world, "Failed"))
+    thread.start()
+    failed = play(tmp_path, world, address, "deploy", job=manifest(HELD))
+    thread.join()
+    assert failed.returncode != 0
+    assert "BackoffLimitExceeded" in failed.stdout, failed.stdout
+    assert {name: world.deployment(name)["spec"] for name in world.names} == before
 
 
 def test_a_release_that_cannot_start_is_taken_back(world: World, address: str, tmp_path: Path) -> None:

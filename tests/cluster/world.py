@@ -87,6 +87,12 @@ class World:
         found = self.cluster.call("GET", f"{self.core}/pods")["items"]
         return [pod for pod in found if pod["spec"]["containers"][0]["image"] == image(number)]
 
+    def replica_sets(self, number: int) -> list[t.Any]:
+        found = self.cluster.call("GET", f"{self.apps}/replicasets")["items"]
+        return [
+            one for one in found if one["spec"]["template"]["spec"]["containers"][0]["image"] == image(number)
+        ]
+
     def patch(self, name: str, body: t.Any) -> None:
         self.cluster.call("PATCH", f"{self.apps}/deployments/{name}", body, MERGE)
 

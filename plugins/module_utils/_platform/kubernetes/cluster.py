@@ -55,6 +55,7 @@ class Cluster:
                 "read", kubeconfig or "the kubeconfig", str(exc).partition("\n")[0], "Name file and context"
             ) from None
         self._apps, self._core = client.AppsV1Api(self._client), client.CoreV1Api(self._client)
+        self._batch = client.BatchV1Api(self._client)
         self.namespace = namespace
         self._patience = patience_seconds
         # The server's own dry run: admitted and defaulted as for real, and not kept.
@@ -95,42 +96,81 @@ class Cluster:
 
     def find(self, name: str) -> Object | None:
         """None where there is none of that name."""
-        try:
-            return self.deployment(name)
-        except MigrationError as exc:
-            if exc.facts.get("status") != 404:
-                raise
-            return None
+        return self._found(lambda: self.deployment(name))
 
     def create(self, manifest: t.Any) -> Object:
         """The new one; the one that is there where an answer was lost and it was made after all."""
         name = str(manifest["metadata"]["name"])
-        try:
-            return self._plain(
-                f"Deployment {name}",
-                lambda: self._apps.create_namespaced_deployment(
-                    self.namespace, manifest, **self._options, **self._asked
-                ),
-                "create",
-            )
-        except MigrationError as exc:
-            if exc.facts.get("status") != 409:
-                raise
-            return self.deployment(name)
+        return self._made(
+            f"Deployment {name}",
+            lambda: self._apps.create_namespaced_deployment(
+                self.namespace, manifest, **self._options, **self._asked
+            ),
+            lambda: self.deployment(name),
+        )
 
     def delete(self, name: str) -> None:
         """With all that belongs to it. One that is gone already is as good."""
-        try:
-            self._plain(
+        self._found(
+            lambda: self._plain(
                 f"Deployment {name}",
                 lambda: self._apps.delete_namespaced_deployment(
                     name, self.namespace, propagation_policy="Background", **self._options, **self._asked
                 ),
                 "delete",
             )
+        )
+
+    def job(self, name: str) -> Object | None:
+        return self._found(lambda: self._job(name))
+
+    def create_job(self, manifest: t.Any) -> Object:
+        """As for a Deployment: of two who make the same one, the other finds it."""
+        name = str(manifest["metadata"]["name"])
+        return self._made(
+            f"Job {name}",
+            lambda: self._batch.create_namespaced_job(
+                self.namespace, manifest, **self._options, **self._asked
+            ),
+            lambda: self._job(name),
+        )
+
+    def delete_job(self, name: str) -> None:
+        """With its pods, which are told to end."""
+        self._found(
+            lambda: self._plain(
+                f"Job {name}",
+                lambda: self._batch.delete_namespaced_job(
+                    name, self.namespace, propagation_policy="Background", **self._options, **self._asked
+                ),
+                "delete",
+            )
+        )
+
+    def pods_of_job(self, job: Object) -> list[Object]:
+        return self._listed("pods", self._ask_pods, _selector(job))
+
+    def _job(self, name: str) -> Object:
+        return self._plain(
+            f"Job {name}", lambda: self._batch.read_namespaced_job(name, self.namespace, **self._asked)
+        )
+
+    def _made(self, thing: str, make: t.Callable[[], t.Any], read: t.Callable[[], Object]) -> Object:
+        try:
+            return self._plain(thing, make, "create")
+        except MigrationError as exc:
+            if exc.facts.get("status") != 409:
+                raise
+            return read()
+
+    @staticmethod
+    def _found(ask: t.Callable[[], Object]) -> Object | None:
+        try:
+            return ask()
         except MigrationError as exc:
             if exc.facts.get("status") != 404:
                 raise
+            return None
 
     def until_leaving(self, name: str, deployment: Object) -> bool:
         """Wait until a Deployment that was deleted is gone, and each of its pods is gone or told to end.

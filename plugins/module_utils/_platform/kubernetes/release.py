@@ -21,7 +21,7 @@ if t.TYPE_CHECKING:
         Cluster,
     )
 
-_PINNED: t.Final = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}")
+PINNED: t.Final = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}")
 _PAUSE_SECONDS: t.Final = 0.5
 _KEPT_RELEASES: t.Final = 10
 # What was stopped on its way goes on.
@@ -102,7 +102,7 @@ def check(wish: Wish) -> None:
     """Refuse what would not be the same everywhere, before anything is changed."""
     for workload in wish.workloads:
         image = workload.image or wish.image
-        if image and not _PINNED.fullmatch(image):
+        if image and not PINNED.fullmatch(image):
             raise MigrationError(
                 "deploy",
                 f"{wish.release} to {workload.name}",

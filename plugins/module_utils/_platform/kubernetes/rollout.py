@@ -19,9 +19,10 @@ RELEASE: t.Final = "emailai.migration/release"
 # On a Deployment that we have paused ourselves on its way; a pause without it is somebody else's.
 STOPPED: t.Final = "emailai.migration/stopped"
 
+CRASHES: t.Final = "CrashLoopBackOff"
 # What a container waits for in vain: it does not get better by waiting.
 _DOOMED: t.Final = (
-    "CrashLoopBackOff",
+    CRASHES,
     "ErrImagePull",
     "ImagePullBackOff",
     "ErrImageNeverPull",
@@ -30,6 +31,7 @@ _DOOMED: t.Final = (
     "CreateContainerError",
     "RunContainerError",
 )
+OOM: t.Final = "OOMKilled"
 # A pod that cannot be placed may wait for a node that is being added; for so long.
 _UNSCHEDULABLE_SECONDS: t.Final = 5.0
 
@@ -140,28 +142,40 @@ def doom(deployment: Object, pods: t.Sequence[Object], age_seconds: t.Callable[[
     failure = condition(deployment, "ReplicaFailure")
     if failure.get("status") == "True":
         found.append(f"{failure.get('reason')}: {failure.get('message')}")
-    for pod in pods:
-        found += [f"pod {pod['metadata']['name']}: {why}" for why in _doom_of(pod, age_seconds)]
-    return found
+    return found + doom_of_pods(pods, age_seconds)
 
 
-def _doom_of(pod: Object, age_seconds: t.Callable[[Object], float]) -> t.Iterator[str]:
+def doom_of_pods(
+    pods: t.Sequence[Object], age_seconds: t.Callable[[Object], float], forgiven: t.Container[str] = ()
+) -> list[str]:
+    """What these pods wait for in vain. ``forgiven`` are reasons that somebody else tries again."""
+    return [
+        f"pod {pod['metadata']['name']}: {why}"
+        for pod in pods
+        for reason, why in _doom_of(pod, age_seconds)
+        if reason not in forgiven
+    ]
+
+
+def _doom_of(pod: Object, age_seconds: t.Callable[[Object], float]) -> t.Iterator[tuple[str, str]]:
+    """Each reason, and the sentence about it."""
     status = pod.get("status") or {}
     for one in status.get("conditions") or ():
         is_stuck = one.get("type") == "PodScheduled" and one.get("reason") == "Unschedulable"
         if is_stuck and age_seconds(pod) >= _UNSCHEDULABLE_SECONDS:
-            yield f"Unschedulable: {one.get('message', '')}"
+            yield "Unschedulable", f"Unschedulable: {one.get('message', '')}"
     for kind in ("initContainerStatuses", "containerStatuses"):
         for container in status.get(kind) or ():
             yield from _doom_of_container(container)
 
 
-def _doom_of_container(container: Object) -> t.Iterator[str]:
+def _doom_of_container(container: Object) -> t.Iterator[tuple[str, str]]:
     waiting = (container.get("state") or {}).get("waiting") or {}
     if waiting.get("reason") in _DOOMED:
-        yield f"{container['name']}: {waiting['reason']} {waiting.get('message', '')}".strip()
+        text = f"{container['name']}: {waiting['reason']} {waiting.get('message', '')}"
+        yield waiting["reason"], text.strip()
     for state in ("state", "lastState"):
         ended = (container.get(state) or {}).get("terminated") or {}
-        if ended.get("reason") == "OOMKilled" and not container.get("ready"):
-            yield f"{container['name']}: OOMKilled, it needs more memory than its limit"
+        if ended.get("reason") == OOM and not container.get("ready"):
+            yield OOM, f"{container['name']}: {OOM}, it needs more memory than its limit"
             return
