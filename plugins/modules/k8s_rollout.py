@@ -48,11 +48,12 @@ options:
       - V(deployed) brings O(release), and ends its canary.
       - V(canary) gives O(release) a share of the users only. It is a second Deployment with the labels of
         the first one in O(deployments), its name and C(-canary). The first one is not touched.
+      - V(read) changes nothing and tells how each Deployment stands.
       - V(paused) holds the rollouts as they are, V(resumed) lets them go on.
       - V(stopped) pauses those that are under way. V(deployed) lets these go on, forth or back; a pause of
         somebody else it refuses on the way forth.
     type: str
-    choices: [deployed, canary, stopped, paused, resumed]
+    choices: [deployed, canary, read, stopped, paused, resumed]
     default: deployed
   release:
     description: The release that is wanted.
@@ -141,6 +142,11 @@ canary:
   description: The C(name) of the canary that is there, and its number of C(pods).
   returned: when a release is wanted
   type: dict
+readiness:
+  description: A line of the readiness table for each Deployment.
+  returned: O(state=read)
+  type: list
+  elements: dict
 is_current:
   description: Whether all of them had the noted template of the release when they were looked at.
   returned: success
@@ -192,6 +198,8 @@ def run(params: dict[str, t.Any], is_check: bool) -> dict[str, t.Any]:
         return canary.deploy(cluster, wish)
     if params["state"] == "canary":
         return canary.begin(cluster, wish, params["canary_percent"])
+    if params["state"] == "read":
+        return release.read(cluster, workloads)
     if params["state"] == "stopped":
         return release.stop(cluster, workloads)
     return release.hold(cluster, workloads, params["state"] == "paused")
@@ -205,7 +213,7 @@ def main() -> None:
             "namespace": {"type": "str", "default": "default"},
             "state": {
                 "type": "str",
-                "choices": ["deployed", "canary", "stopped", "paused", "resumed"],
+                "choices": ["deployed", "canary", "read", "stopped", "paused", "resumed"],
                 "default": "deployed",
             },
             "release": {"type": "str", "default": ""},

@@ -154,7 +154,7 @@ def test_one_that_failed_stays_to_be_looked_at_and_is_made_anew(world: World) ->
 @pytest.mark.parametrize("reason", ["ImagePullBackOff", "CreateContainerConfigError"])
 def test_one_that_cannot_begin_ends_in_seconds_and_never_begins(world: World, reason: str) -> None:
     began = time.monotonic()
-    with kept_doomed(world, 2, waiting(reason)), pytest.raises(MigrationError, match=reason):
+    with kept_doomed(world, 2, waiting(reason), "Job"), pytest.raises(MigrationError, match=reason):
         call(world, manifest=manifest(HELD))
     assert time.monotonic() - began < SEEN_SECONDS
     wait_until(lambda: not jobs(world), 20, "the Job is gone")
@@ -162,7 +162,7 @@ def test_one_that_cannot_begin_ends_in_seconds_and_never_begins(world: World, re
 
 def test_one_that_crashes_has_the_tries_that_it_was_given(world: World) -> None:
     with (
-        kept_doomed(world, 2, waiting("CrashLoopBackOff")),
+        kept_doomed(world, 2, waiting("CrashLoopBackOff"), "Job"),
         pytest.raises(MigrationError, match="still runs"),
     ):
         call(

@@ -130,7 +130,11 @@ def test_a_paused_rollout_is_refused_and_may_be_resumed(cluster: Cluster) -> Non
     assert not world.call(state="paused")["changed"]
     with pytest.raises(MigrationError, match="its rollout is paused"):
         world.call()
+    (line,) = world.call(state="read")["readiness"]
+    assert (line["state"], line["found"]) == ("open", "3 pods are available, paused")
     assert world.call(state="resumed")["changed"]
+    (line,) = world.call(state="read")["readiness"]
+    assert (line["state"], line["item"]) == ("met", "Deployment web")
     assert not world.call(state="resumed")["changed"]
     assert world.call()["changed"]
 

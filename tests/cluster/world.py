@@ -110,13 +110,15 @@ class World:
 
 
 @contextlib.contextmanager
-def kept_doomed(world: World, number: int, status: t.Any) -> t.Iterator[None]:
+def kept_doomed(world: World, number: int, status: t.Any, owner: str = "ReplicaSet") -> t.Iterator[None]:
     """As a kubelet would tell it, again and again: ours plays one to whom every pod is well."""
     over = threading.Event()
 
     def keep() -> None:
         while not over.wait(0.3):
             for pod in world.pods(number):
+                if pod["metadata"]["ownerReferences"][0]["kind"] != owner:
+                    continue
                 path = f"{world.core}/pods/{pod['metadata']['name']}/status"
                 with contextlib.suppress(urllib.error.HTTPError):
                     world.cluster.call("PATCH", path, {"status": status}, MERGE)

@@ -296,6 +296,26 @@ def _note(cluster: Cluster, now: Look, wish: Wish, noted: str) -> None:
         cluster.change(now.name, {"metadata": {"annotations": {rollout.RELEASES: json.dumps(known)}}})
 
 
+def read(cluster: Cluster, workloads: t.Sequence[Workload]) -> Row:
+    """How each stands: rolled out and free to go on is what a release needs."""
+    lines = []
+    for workload in workloads:
+        now = cluster.deployment(workload.name)
+        stands = rollout.standing(now)
+        is_paused = rollout.is_paused(now)
+        lines.append(
+            {
+                "item": f"Deployment {workload.name}",
+                "kind": "app",
+                "required": "rolled out, and not paused",
+                "found": f"{stands.text}, paused" if is_paused else stands.text,
+                "read_by": f"the API server, namespace {cluster.namespace}",
+                "state": "met" if stands.is_done and not is_paused else "open",
+            }
+        )
+    return {**_held([]), "readiness": lines}
+
+
 def hold(cluster: Cluster, workloads: t.Sequence[Workload], is_paused: bool) -> Row:
     """Pause or resume the rollouts of all of them; what is so already is left alone."""
     rows = []
