@@ -268,6 +268,10 @@ created:
   description: Whether this call began the run.
   returned: O(state=opened) or O(state=planned)
   type: bool
+is_release:
+  description: Whether the run only exchanges a release, because a migration was concluded here before.
+  returned: O(state=opened)
+  type: bool
 attached:
   description: Whether somebody else still holds the run when waiting for him ended.
   returned: O(state=opened)

@@ -38,11 +38,12 @@ def open_phase(connection: Connection, caller: hold.Caller, asked: Asked) -> Ans
     """Take the lease and open the phase; or skip it, or say who holds the lease."""
     known = run.read(connection)
     decision = decide.open_phase(known, asked)
+    more = {"is_release": decide.is_release(known, asked.pair)}
     if not decision.proceed:
-        return dict(answer(decision), outcomes=known.outcomes(decision.run_id))
+        return dict(answer(decision), **more, outcomes=known.outcomes(decision.run_id))
     held = hold.take(connection, caller, decision.run_id, asked.phase)
     if held is None:
-        return _attached(connection, caller, asked, decision)
+        return dict(_attached(connection, caller, asked, decision), **more)
     try:
         # Whoever held the lease until now may have changed what we decided by.
         run.lock(connection)
@@ -57,7 +58,7 @@ def open_phase(connection: Connection, caller: hold.Caller, asked: Asked) -> Ans
     if not decision.proceed:
         lease.release(connection, hold.LEASE, held.epoch)
     outcomes = known.outcomes(decision.run_id)
-    return dict(answer(decision), epoch=held.epoch, changed=decision.writes, outcomes=outcomes)
+    return dict(answer(decision), **more, epoch=held.epoch, changed=decision.writes, outcomes=outcomes)
 
 
 def predict_open(connection: Connection, caller: hold.Caller, asked: Asked) -> Answer:
@@ -80,6 +81,7 @@ def predict_open(connection: Connection, caller: hold.Caller, asked: Asked) -> A
     held = lease.read(connection, hold.LEASE) if tables.exist(connection) else None
     if held is not None and held.is_live and not caller.holds(held):
         found["holder"] = hold.describe(held)
+    found["is_release"] = decide.is_release(known, asked.pair)
     return dict(found, changed=found["proceed"], outcomes=known.outcomes(found["run_id"]))
 
 

@@ -109,6 +109,19 @@ def resumed(view: View, run: Run) -> str:
     return "failed" if row.state == "failed" else states.PHASES[row.name].state or run.state
 
 
+def is_release(view: View, pair: Pair) -> bool:
+    """Whether this pair only exchanges a release, because a migration was concluded here before.
+
+    Not the releases of that migration, and not a pair that began with a migration of its own.
+    """
+    run = view.latest(pair)
+    if run is not None and view.phases.get(run.id):
+        return view.is_release(run)
+    return any(
+        one.state in ("concluded", "contracted") and one.release_before != pair.before for one in view.runs
+    )
+
+
 def plan_run(view: View, pair: Pair) -> Decision:
     """The run that is under way, or the next number in state planned."""
     refuse_other_pair(view, Asked("plan", pair))
@@ -179,6 +192,13 @@ def _open_way_back(view: View, asked: Asked) -> Decision:
             f"it was contracted at {_when(run.finished_at)}, and what contract dropped only the backup has",
             "Restore the backup into a new database by hand, as its manifest says",
         )
+    if view.is_release(run) and (asked.phase == "restore" or asked.scope not in ("", "code")):
+        raise MigrationError(
+            "open",
+            f"{asked.phase} of run {run.id}",
+            "it only exchanged the release: the data was migrated by another run",
+            "Take the release back with playbooks/roll_back.yml, or name the releases of the migration",
+        )
     row = view.phase(run.id, asked.phase)
     if row is not None and row.state == "completed" and row.outcome.get("scope", "") == asked.scope:
         # Looking again whether everything is back is never refused and never noted twice.
@@ -203,6 +223,13 @@ def _open_contract(view: View, asked: Asked) -> Decision:
             f"contract of {asked.pair.before}..{asked.pair.after}",
             f"run {run.id} is {run.state}, not concluded" if run else "no run was ever begun here",
             "Finish the migration first: playbooks/migrate.yml",
+        )
+    if view.is_release(run):
+        raise MigrationError(
+            "open",
+            f"contract of run {run.id}",
+            "it only exchanged the release: the data was migrated by another run",
+            "Name the releases of the migration",
         )
     _refuse_early(view, run, asked)
     _refuse_unconfirmed(run, asked)
@@ -277,6 +304,8 @@ def _refuse_open_phase(view: View, run: Run, asked: Asked) -> None:
 
 def _refuse_unproven(view: View, asked: Asked, run_id: str) -> None:
     requires = states.PHASES[asked.phase].requires if asked.requires is None else asked.requires
+    if asked.phase not in states.DATA and is_release(view, asked.pair):
+        requires = tuple(name for name in requires if name not in states.DATA)
     missing = [
         name
         for name in requires

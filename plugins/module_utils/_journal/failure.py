@@ -34,7 +34,10 @@ def sentence(phase: str, error: str, kind: str, contacts: t.Mapping[str, t.Any],
     """What a person needs to read when a phase has failed."""
     lines = [f"Phase {phase} failed: {error}", f"Ask {contact.name(kind, contacts)}."]
     again = states.playbook(phase) if phase not in states.FORWARD else "migrate.yml"
-    lines.append(f"To go on at this phase: {command(again, limit)}")
+    alone = states.playbook(phase)
+    # The journal may be out of reach: whether it is a later release is known to the reader.
+    later = f" (a later release: {command(alone, limit)})" if phase in states.RELEASE else ""
+    lines.append(f"To go on at this phase: {command(again, limit)}{later}")
     if phase in states.WAYS_BACK:
         lines.append(f"If it fails again, the last resort: {command('playbooks/restore.yml', limit)}")
     elif phase != "contract":

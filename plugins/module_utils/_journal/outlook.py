@@ -101,7 +101,20 @@ def _go_on(found: Fields, phase: Fields | None, limit: str) -> str:
         return ""
     if found["control"]["wanted"] == "pause":
         return failure.command("playbooks/control.yml", limit) + " -e journal_wanted=run"
+    if _is_release(found):
+        left = [name for name in states.RELEASE if name not in _completed(found)]
+        return failure.command(states.playbook(left[0]), limit) if left else ""
     return failure.command("migrate.yml", limit)
+
+
+def _is_release(found: Fields) -> bool:
+    """Whether the run only exchanges a release, as ``view.View.is_release`` has it."""
+    names = {row["name"] for row in found["phases"]}
+    return "deploy" in names and names.isdisjoint(states.DATA)
+
+
+def _completed(found: Fields) -> set[str]:
+    return {row["name"] for row in found["phases"] if row["state"] == "completed"}
 
 
 def _go_back(found: Fields, limit: str) -> str:
@@ -122,7 +135,14 @@ def _due(found: Fields, phase: Fields | None) -> list[str]:
     if states.is_finished(found["run"]["state"]):
         return []
     done = {row["name"] for row in found["phases"]}
-    return [f"next: {name}" for name in states.FORWARD if name not in done][:1]
+    return [f"next: {name}" for name in _expected(found) if name not in done][:1]
+
+
+def _expected(found: Fields) -> tuple[str, ...]:
+    """The phases that the run has, or will have."""
+    if found["run"] is None:
+        return ()
+    return states.RELEASE if _is_release(found) else states.FORWARD
 
 
 def _next_steps(found: Fields) -> list[str]:
@@ -164,7 +184,7 @@ def _phase_lines(found: Fields) -> t.Iterator[str]:
             yield f"  {name:<10} {state:<12} {view.moment(row['started_at'])}  {took}"
             if row["error"]:
                 yield f"  {'':<10} {row['error'].splitlines()[0]}"
-        elif name in states.FORWARD and found["run"] is not None:
+        elif name in _expected(found):
             yield f"  {name:<10} to do"
 
 

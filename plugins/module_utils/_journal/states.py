@@ -85,6 +85,10 @@ _APART: t.Final = (
 )  # fmt: skip
 
 FORWARD: t.Final = tuple(phase.name for phase in _FORWARD)
+# What a later release does without: the data is where it belongs already.
+DATA: t.Final = FORWARD[: FORWARD.index("deploy")]
+# What brings a release, this one or a later one.
+RELEASE: t.Final = ("deploy", "watch")
 WAYS_BACK: t.Final = ("roll_back", "restore")
 PHASES: t.Final[dict[str, Phase]] = {phase.name: phase for phase in (*_FORWARD, *_APART)}
 WORKING: t.Final = tuple(phase.state for phase in _FORWARD)

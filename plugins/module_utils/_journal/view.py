@@ -70,7 +70,18 @@ class View:
         return max((run for run in self.runs if run.is_of(pair)), key=lambda run: run.number, default=None)
 
     def unfinished(self) -> Run | None:
-        return next((run for run in self.runs if not run.is_finished), None)
+        return next((run for run in self.runs if not (run.is_finished or self._is_out(run))), None)
+
+    def is_release(self, run: Run) -> bool:
+        """Whether it only exchanges a release: a later one, long after the data was migrated."""
+        names = {row.name for row in self.phases.get(run.id, ())}
+        return "deploy" in names and names.isdisjoint(states.DATA)
+
+    def _is_out(self, run: Run) -> bool:
+        """A later release on every server. It may still be watched and taken back, but holds nobody up."""
+        row = self.phase(run.id, "deploy")
+        is_deployed = row is not None and row.state == "completed"
+        return self.is_release(run) and is_deployed and self.open_phase(run.id) is None
 
     def phase(self, run_id: str, name: str) -> PhaseRow | None:
         return next((row for row in self.phases.get(run_id, ()) if row.name == name), None)

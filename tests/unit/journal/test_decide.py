@@ -125,6 +125,75 @@ def test_other_releases_begin_beside_a_finished_run() -> None:
     assert opened(a_view(a_run("concluded", pair=Pair("v0", "v1"))), "prepare").creates
 
 
+LATER = Pair("v2", "v3", "digest-of-the-map")
+
+
+def after_it(state: str, *rows: PhaseRow, migration: str = "concluded") -> View:
+    """A migration, and after it a run of another pair."""
+    first, second = a_run(migration), a_run(state, pair=LATER)
+    return View((first, second), {first.id: through(*states.FORWARD), second.id: rows}, "run", "joe")
+
+
+def asked(view: View, phase: str, pair: Pair = LATER, **more: t.Any) -> Decision:
+    return decide.open_phase(view, Asked(phase, pair, **more))
+
+
+@pytest.mark.parametrize("migration", ["concluded", "contracted"])
+def test_a_later_release_needs_none_of_the_phases_of_the_data(migration: str) -> None:
+    view = a_view(a_run(migration), *through(*states.FORWARD))
+    assert asked(view, "deploy") == Decision("v2..v3#1", 1, "deploying", creates=True)
+    assert decide.is_release(view, LATER)
+    assert not decide.is_release(view, PAIR)
+
+
+@pytest.mark.parametrize("migration", ["watching", "failed", "rolled_back", "abandoned"])
+def test_before_the_migration_is_concluded_no_release_goes_alone(migration: str) -> None:
+    with pytest.raises(MigrationError):
+        asked(a_view(a_run(migration), *through(*states.FORWARD)), "deploy")
+
+
+def test_the_releases_of_a_migration_and_its_own_phases_are_no_later_release() -> None:
+    view = a_view(a_run("concluded"), *through(*states.FORWARD))
+    with pytest.raises(MigrationError, match="builds on verify"):
+        asked(view, "deploy", Pair("v1", "v3"))
+    # A second migration is one with all of its phases.
+    for phase in states.DATA[1:]:
+        with pytest.raises(MigrationError, match="builds on"):
+            asked(view, phase)
+    begun = after_it("preparing", *through("prepare"))
+    assert not decide.is_release(begun, LATER)
+    with pytest.raises(MigrationError, match="builds on verify"):
+        asked(begun, "deploy")
+
+
+def test_a_release_that_is_out_holds_nobody_up_and_one_that_is_not_does() -> None:
+    third = Pair("v3", "v4", "digest-of-the-map")
+    for rows in (("deploy",), ("deploy", "watch")):
+        assert asked(after_it("watching", *through(*rows)), "deploy", third).creates
+    for state, rows in (
+        ("failed", (a_row("deploy", "failed"),)),
+        ("deploying", (a_row("deploy", "in_progress"),)),
+        ("rolling_back", (*through("deploy"), a_row("roll_back", "in_progress", 9))),
+        ("watching", (*through("deploy"), a_row("watch", "failed", 9))),
+    ):
+        with pytest.raises(MigrationError, match=r"run v2\.\.v3#1 is not finished"):
+            asked(after_it(state, *rows), "deploy", third)
+
+
+def test_a_later_release_is_taken_back_and_the_data_is_not() -> None:
+    view = after_it("watching", *through("deploy", "watch"))
+    assert asked(view, "roll_back", scope="code").run_state == "rolling_back"
+    for phase, scope in (("roll_back", "data"), ("roll_back", "schema"), ("restore", "")):
+        with pytest.raises(MigrationError, match="it only exchanged the release"):
+            asked(view, phase, scope=scope)
+
+
+def test_only_the_migration_is_contracted() -> None:
+    view = after_it("concluded", *through("deploy", "watch", "conclude"))
+    with pytest.raises(MigrationError, match="it only exchanged the release"):
+        asked(view, "contract", confirmed_by="Ada", retention_days=0)
+
+
 def test_another_map_is_refused_but_for_the_way_back() -> None:
     view = a_view(dataclasses.replace(a_run("moving"), map_digest="another"))
     assert "another model map" in refusal(view, "verify")

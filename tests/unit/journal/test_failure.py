@@ -60,3 +60,9 @@ def test_a_failed_loop_tells_each_failure_once() -> None:
     ]
     reduced = failure.reduce({"msg": "One or more items failed", "results": results})
     assert reduced == {"msg": "one two", "kind": "storage"}
+
+
+def test_a_later_release_goes_on_by_its_own_playbook() -> None:
+    words = failure.sentence("deploy", "x", "", {}, "prod")
+    assert "migrate.yml -l prod (a later release: ansible-playbook playbooks/deploy.yml -l prod)" in words
+    assert "later" not in failure.sentence("move", "x", "", {}, "prod")

@@ -56,6 +56,19 @@ def test_while_servers_are_deployed_it_is_not_safe_to_stop() -> None:
     assert seen["how_to_go_back"] == "ansible-playbook playbooks/roll_back.yml -l prod"
 
 
+def test_a_later_release_goes_on_by_its_own_playbooks() -> None:
+    seen = outlook.judge(found("deploying", a_phase("deploy", "failed")), "prod")
+    assert seen["how_to_go_on"] == "ansible-playbook playbooks/deploy.yml -l prod"
+    assert "prepare" not in seen["text"]
+    seen = outlook.judge(found("deploying", a_phase("deploy")), "prod")
+    assert (seen["how_to_go_on"], seen["due"]) == (
+        "ansible-playbook playbooks/watch.yml -l prod",
+        ["next: watch"],
+    )
+    seen = outlook.judge(found("watching", a_phase("deploy"), a_phase("watch")), "prod")
+    assert (seen["how_to_go_on"], seen["due"]) == ("", [])
+
+
 def test_while_data_is_moved_it_is_safe_to_stop() -> None:
     assert outlook.judge(found("moving", a_phase("move", "in_progress"), holder=HOLDER), "")["safe_to_stop"]
 
