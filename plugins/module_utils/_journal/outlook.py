@@ -199,6 +199,17 @@ def _work_lines(found: Fields) -> t.Iterator[str]:
     for row in found["progress"]:
         reason = f" ({row['reason']})" if row["reason"] else ""
         yield f"{row['task'] + ':':<17} {row['state']}, {share(row['done'], row['total'])}{reason}"
+    for row in found["artifacts"]:
+        yield from _deployment_line(row)
+
+
+def _deployment_line(row: Fields) -> t.Iterator[str]:
+    """Where a platform makes a deployment of each release: by which id a person would go back himself."""
+    detail = row["detail"]
+    if detail.get("deployment"):
+        before = detail.get("deployment_before") or "not known"
+        new = f"{row['release_after']} is {detail['deployment']}"
+        yield f"{row['host'] + ':':<17} {new}, {row['release_before']} is {before}"
 
 
 def _foot(found: Fields) -> t.Iterator[str]:

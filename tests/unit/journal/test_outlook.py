@@ -35,7 +35,7 @@ def found(state: str | None, *phases: dict[str, t.Any], **more: t.Any) -> dict[s
         run = {"id": "v1..v2#1", "state": state, "owner": "ada", "host": "lap", "started_at": NOON}
         run["finished_at"] = NOON if state in ("concluded", "rolled_back") else None
     return {
-        "run": run, "phases": list(phases), "holder": None, "counts": [], "progress": [],
+        "run": run, "phases": list(phases), "holder": None, "counts": [], "progress": [], "artifacts": [],
         "control": {"wanted": "run", "pace": None, "batch_rows": None},
         "now": NOON + datetime.timedelta(minutes=2), **more,
     }  # fmt: skip
@@ -147,3 +147,18 @@ def test_no_moment_is_left_that_is_not_text() -> None:
     seen = outlook.judge(found("concluded", a_phase("conclude")), "prod")
     assert seen["run"]["started_at"] == "2026-03-02 12:00:00 UTC"
     assert seen["phases"][0]["seconds"] == 75.0
+
+
+@pytest.mark.parametrize(
+    ("detail", "line"),
+    [
+        ({"deployment": "d2", "deployment_before": "d1"}, "vercel:           v2 is d2, v1 is d1"),
+        ({"deployment": "d2", "deployment_before": ""}, "vercel:           v2 is d2, v1 is not known"),
+        ({"deployment": ""}, ""),
+        ({}, ""),
+    ],
+)
+def test_who_goes_back_by_an_id_reads_it_here(detail: dict[str, t.Any], line: str) -> None:
+    row = {"host": "vercel", "release_before": "v1", "release_after": "v2", "detail": detail}
+    seen = outlook.judge(found("failed", a_phase("deploy", "failed"), artifacts=[row]), "prod")
+    assert [one for one in seen["text"].splitlines() if one.startswith("vercel")] == [line] * bool(line)
