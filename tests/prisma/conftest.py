@@ -76,6 +76,11 @@ class World:
             )
         ]
 
+    def status(self) -> str:
+        """What Prisma tells a person who asks it."""
+        done = self.project.run(url_for(self.database.target, 1000), "migrate", "status")
+        return done.stdout + done.stderr
+
 
 @pytest.fixture
 def world(postgres: t.Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:

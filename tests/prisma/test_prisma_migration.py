@@ -44,7 +44,10 @@ def test_deploy_four_times_and_back(world: World) -> None:
     assert world.call("withdrawn")["changed"]
     assert not world.call("withdrawn")["changed"]
     assert world.applied() == [INIT]
+    # Whoever asks Prisma hears the same.
+    assert ORGANIZATIONS in world.status().partition("not yet been applied")[2]
     assert world.call()["changed"]
+    assert "Database schema is up to date" in world.status()
 
 
 def test_after_the_built_in_strategy_prisma_is_told(world: World) -> None:
@@ -61,6 +64,9 @@ def test_after_the_built_in_strategy_prisma_is_told(world: World) -> None:
         assert not world.call("resolved", check=check, names=[ORGANIZATIONS])["changed"]
     assert world.applied() == [INIT, ORGANIZATIONS]
     assert world.drift() == ([], [])
+    assert not world.database.call("org_schema", state="withdrawn")["failed"]
+    assert world.call("withdrawn", names=[ORGANIZATIONS])["changed"]
+    assert world.applied() == [INIT]
 
 
 def test_a_cascade_of_the_folder_is_the_only_drift_and_is_named(world: World) -> None:

@@ -4,28 +4,19 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import signal
-import subprocess
-import sys
-import typing as t
 from pathlib import Path
 
 import pytest
-from unit.report.sample import document
 
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import Target
-from check.export import ROOT
 from integration import report_world
 from integration.conftest import Postgres, postgres
+from integration.operator import Operator
 from integration.tenancy_world import Database
 from lab.ground import wait_until
 from vercel_world.stand_in import OLD, TEAM, TOKEN, StandIn
 
 __all__ = ["postgres"]
-# All that deploy.yml builds on.
-_BEFORE = ("prepare", "back_up", "rehearse", "expand", "move", "verify")
 
 
 @pytest.fixture(scope="module")
@@ -40,93 +31,43 @@ def moved(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Datab
     return database
 
 
-class Operator:
-    """His inventory, the commands he types, and what the journal says of it."""
+class Desk(Operator):
+    """With a project of Vercel, watched by its own log."""
 
     def __init__(self, folder: Path, stand: StandIn, target: Target) -> None:
-        self.folder, self.stand, self.target = folder, stand, target
-        address = f"{target.host}:{target.port}/{target.dbname}"
-        url = f"postgresql://{target.user}:{target.password}@{address}"
         figures = {"kind": "http_json", "url": f"{stand.url}/figures?from=$since&to=$until"}
-        variables: dict[str, t.Any] = {
-            "ansible_connection": "local",
-            "ansible_python_interpreter": sys.executable,
-            "migration_side": "prod",
-            "migration_release_before": "v1.9.0",
-            "migration_release_after": "v2.0.0-orgs",
-            "migration_work_folder": str(folder),
-            **{f"migration_{role}_url": url for role in ("owner", "writer", "reader")},
-            "app_public_url": stand.url,
-            "app_final_soak_seconds": 3,
-            "announcement_folder": str(folder / "outbox"),
-            "announcement_facts": {"contact": "support@example.com", "status_url": "https://status.example"},
-            "report_folder": str(folder / "reports"),
-            "gate_window_seconds": 2,
-            "gate_poll_seconds": 0.5,
-            "gate_minimum_requests": 20,
-            "gate_compared_with": {"p95_ms": 40},
-            "gate_limits": {"extensions": 1},
-            "gate_host": "vercel",
-            "gate_providers": [
+        super().__init__(
+            folder,
+            target,
+            app_public_url=stand.url,
+            app_final_soak_seconds=3,
+            gate_window_seconds=2,
+            gate_poll_seconds=0.5,
+            gate_minimum_requests=20,
+            gate_compared_with={"p95_ms": 40},
+            gate_limits={"extensions": 1},
+            gate_host="vercel",
+            gate_providers=[
                 {"kind": "vercel", "url": stand.url, "token": TOKEN, "project": "emailai", "team_id": TEAM,
                  "timeout_seconds": 2},
                 {**figures, "requests": "requests", "p95": "p95", "duration": "ms"},
             ],
-        }  # fmt: skip
-        project = {
-            "app_platform": "vercel",
-            "app_url": stand.url,
-            "app_health_host": "vercel",
-            "app_health_timeout_seconds": 5,
-            "app_vercel_token": TOKEN,
-            "app_vercel_project": "emailai",
-            "app_vercel_team_id": TEAM,
-            "app_vercel_api_url": stand.url,
-            "app_vercel_timeout_seconds": 20,
+        )  # fmt: skip
+        self.stand = stand
+        self.secrets.append(TOKEN)
+        self.hosts["app"] = {
+            "vercel": {
+                "app_platform": "vercel",
+                "app_url": stand.url,
+                "app_health_host": "vercel",
+                "app_health_timeout_seconds": 5,
+                "app_vercel_token": TOKEN,
+                "app_vercel_project": "emailai",
+                "app_vercel_team_id": TEAM,
+                "app_vercel_api_url": stand.url,
+                "app_vercel_timeout_seconds": 20,
+            }
         }
-        kinds: dict[str, t.Any] = {"database": {"db-1": {}}, "app": {"vercel": project}}
-        side: dict[str, t.Any] = {host: {} for hosts in kinds.values() for host in hosts}
-        groups = {"prod": {"hosts": side}, **{kind: {"hosts": hosts} for kind, hosts in kinds.items()}}
-        inventory = {"all": {"children": groups, "vars": variables}}
-        (folder / "hosts.json").write_text(json.dumps(inventory))
-
-    def begin(self, playbook: str, *words: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [
-                Path(sys.executable).with_name("ansible-playbook"),
-                *("-i", self.folder / "hosts.json", ROOT / "playbooks" / f"{playbook}.yml", "-l", "prod"),
-                *words,
-            ],
-            cwd=self.folder,
-            env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-
-    def play(self, playbook: str, *words: str, fails: bool = False) -> str:
-        """What he reads, without the breaks that a terminal puts into sentences."""
-        process = self.begin(playbook, *words)
-        try:
-            output, _none = process.communicate(timeout=120)
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-        assert (process.returncode != 0) is fails, output
-        assert TOKEN not in output
-        assert self.target.password not in output
-        return " ".join(output.split())
-
-    def kill(self, process: subprocess.Popen[str]) -> None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-
-    @property
-    def run(self) -> str:
-        ((state,),) = report_world.rows(self.target, "SELECT state FROM emailai_migration.run")
-        return str(state)
 
     @property
     def recorded(self) -> list[tuple[str, ...]]:
@@ -139,22 +80,17 @@ class Operator:
 
 
 @pytest.fixture
-def operator(tmp_path: Path, stand: StandIn, postgres: Postgres, moved: Database) -> Operator:
+def operator(tmp_path: Path, stand: StandIn, postgres: Postgres, moved: Database) -> Desk:
     """A copy of the database for each test, with a journal of its own whose next phase is deploy."""
     target = postgres.new_database()
     for words in ("DROP DATABASE {}", "CREATE DATABASE {} TEMPLATE " + moved.target.dbname):
         postgres.server.execute(words.format(target.dbname))
-    sample = document()
-    report_world.fill(
-        target,
-        run={**sample["run"], "state": "verifying"},
-        phases=[row for row in sample["phases"] if row["name"] in _BEFORE],
-        **{name: [] for name in ("artifacts", "progress", "messages", "quarantine", "baselines")},
-    )
-    return Operator(tmp_path, stand, target)
+    desk = Desk(tmp_path, stand, target)
+    desk.wait_for("deploy")
+    return desk
 
 
-def test_a_killed_rollout_is_resumed_recorded_shown_and_taken_back(operator: Operator) -> None:
+def test_a_killed_rollout_is_resumed_recorded_shown_and_taken_back(operator: Desk) -> None:
     """Check, killed once users are there, on, again; status; back by hand, again."""
     stand = operator.stand
     stand.traffic = 200
@@ -185,7 +121,7 @@ def test_a_killed_rollout_is_resumed_recorded_shown_and_taken_back(operator: Ope
     assert f"vercel: v2.0.0-orgs is dpl_1, v1.9.0 is {OLD}" in operator.play("status")
 
 
-def test_a_release_whose_log_is_full_of_errors_goes_back_by_its_id(operator: Operator) -> None:
+def test_a_release_whose_log_is_full_of_errors_goes_back_by_its_id(operator: Desk) -> None:
     stand = operator.stand
     stand.traffic = 503
     failed = operator.play("deploy", fails=True)

@@ -70,6 +70,9 @@ def close_phase(run: Run, row: PhaseRow | None, name: str, outcome: dict[str, t.
     if row is None:
         raise MigrationError("close", f"phase {name} of run {run.id}", "it was never opened")
     if row.state == "completed":
+        if name == "roll_back":
+            # Looked at again, see _open_way_back: what was taken back stands there, and now nothing was.
+            return None
         # Done again. Figures are kept unless there are new ones.
         return None if not outcome or {**row.outcome, **outcome} == row.outcome else run.state
     if run.state == "abandoned":

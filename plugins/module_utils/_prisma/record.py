@@ -43,12 +43,15 @@ def failed(connection: Connection, schema: str) -> dict[str, str]:
 
 
 def forget(connection: Connection, schema: str, names: t.Sequence[str]) -> None:
-    """Mark as rolled back, which Prisma itself does for failed ones only; in the caller's transaction."""
+    """Remove all that is said of these migrations, in the caller's transaction.
+
+    Marked as rolled back, one would be applied again by a deploy, and yet Prisma's status would call the
+    schema up to date: it does not ask whether what stands in its record was rolled back.
+    """
     run(
         connection,
         compose(
-            "UPDATE {table} SET rolled_back_at = clock_timestamp()"
-            " WHERE migration_name = ANY({names}) AND rolled_back_at IS NULL",
+            "DELETE FROM {table} WHERE migration_name = ANY({names})",
             table=(schema, _TABLE),
             names=value(list(names)),
         ),

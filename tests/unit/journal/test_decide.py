@@ -306,6 +306,12 @@ def test_closing_twice_writes_once() -> None:
     assert decide.close_phase(a_run("moving"), row, "move", {"rows": 2}) == "moving"
 
 
+def test_a_way_back_that_is_looked_at_again_keeps_what_it_took_back() -> None:
+    row = a_row("roll_back", outcome={"unlinked": {"Rule": 7}, "connections": "5 of 100", "scope": "data"})
+    again = {"unlinked": {}, "connections": "6 of 100", "scope": "data"}
+    assert decide.close_phase(a_run("rolled_back"), row, "roll_back", again) is None
+
+
 def test_what_was_never_opened_or_given_up_is_not_closed() -> None:
     with pytest.raises(MigrationError, match="never opened"):
         decide.close_phase(a_run("moving"), None, "move", {})
