@@ -41,7 +41,7 @@ class Desk(Operator):
             target,
             app_public_url=stand.url,
             app_final_soak_seconds=3,
-            gate_window_seconds=2,
+            gate_window_seconds=1,
             gate_poll_seconds=0.5,
             gate_minimum_requests=20,
             gate_compared_with={"p95_ms": 40},
@@ -91,7 +91,7 @@ def operator(tmp_path: Path, stand: StandIn, postgres: Postgres, moved: Database
 
 
 def test_a_killed_rollout_is_resumed_recorded_shown_and_taken_back(operator: Desk) -> None:
-    """Check, killed once users are there, on, again; status; back by hand, again."""
+    """Check, killed once users are there, on, again; status; back: check, real, again."""
     stand = operator.stand
     stand.traffic = 200
     checked = operator.play("deploy", "--check")
@@ -118,7 +118,6 @@ def test_a_killed_rollout_is_resumed_recorded_shown_and_taken_back(operator: Des
     assert (stand.production, operator.run) == (OLD, "rolled_back")
     again = operator.play("roll_back")
     assert "Nothing changed on any host" in again, again
-    assert f"vercel: v2.0.0-orgs is dpl_1, v1.9.0 is {OLD}" in operator.play("status")
 
 
 def test_a_release_whose_log_is_full_of_errors_goes_back_by_its_id(operator: Desk) -> None:
