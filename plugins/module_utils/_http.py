@@ -75,6 +75,7 @@ def lines(manner: Manner, url: str, headers: t.Optional[t.Mapping[str, str]] = N
     rest = b""
     with _opened(manner, url, None, "GET", dict(headers or {})) as answer:
         while left > 0 and time.monotonic() < deadline:
+            _wait_no_longer(answer, deadline)
             try:
                 chunk = answer.read1(_CHUNK_BYTES)
             except (TimeoutError, socket.timeout):
@@ -122,10 +123,19 @@ def host_of(url: str) -> str:
         return "an address without host"
 
 
+def _wait_no_longer(answer: t.Any, deadline: float) -> None:
+    """Leave the next read only what is left: its own time-out is that of the whole answer."""
+    sock = getattr(getattr(answer.fp, "raw", None), "_sock", None)
+    if sock is not None:
+        # Zero would not wait at all, and that is another error.
+        sock.settimeout(max(0.001, deadline - time.monotonic()))
+
+
 def _read(answer: t.Any, deadline: float) -> bytes:
     """The whole body. The time-out of a socket begins anew with each byte, the deadline does not."""
     chunks: list[bytes] = []
     while True:
+        _wait_no_longer(answer, deadline)
         chunk = answer.read1(_CHUNK_BYTES)
         if not chunk:
             break

@@ -1,7 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a refusal over HTTP tells: for how long to stay away, and no more of the address than its host."""
+"""What a refusal over HTTP tells, no more of an address than its host, and how long an answer may take."""
 
 from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+import typing as t
 
 import pytest
 
@@ -47,3 +53,42 @@ def test_an_address_is_not_repeated(url: str) -> None:
     assert "5ecret" not in str(refused.value)
     assert "5ecret" not in str(refused.value.facts)
     assert str(refused.value).startswith("Cannot send it: ")
+
+
+@contextlib.contextmanager
+def _silent_after_a_while(after_seconds: float) -> t.Iterator[str]:
+    """A server that sends one line after so many seconds, and then nothing, without an end."""
+    done = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            peer, _address = listener.accept()
+            with peer:
+                peer.recv(65536)
+                peer.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+                done.wait(after_seconds)
+                peer.sendall(b"one\n")
+                done.wait(10)
+
+        server = threading.Thread(target=serve, daemon=True)
+        server.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        finally:
+            done.set()
+            server.join(5)
+
+
+def test_lines_without_end_are_read_for_as_long_as_we_are_patient_and_no_longer() -> None:
+    with _silent_after_a_while(0.4) as url:
+        began = time.monotonic()
+        assert list(_http.lines(_http.Manner("read", "it", "gate", seconds=0.6), url)) == ["one"]
+        assert 0.5 < time.monotonic() - began < 0.9
+
+
+def test_an_answer_without_end_is_waited_for_no_longer_than_we_are_patient() -> None:
+    with _silent_after_a_while(0.4) as url:
+        began = time.monotonic()
+        with pytest.raises(MigrationError, match=r"did not answer within 0\.6 s"):
+            _http.request(_http.Manner("read", "it", "gate", seconds=0.6), url)
+        assert 0.5 < time.monotonic() - began < 0.9
