@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from e2e.desk import Desk
@@ -28,6 +30,13 @@ def test_a_check_run_prints_the_dry_run_and_leaves_no_trace(desk: Desk) -> None:
     for line in ("Users found: 1,250", "Email accounts found: 3,420", "Premium subscriptions found: 450"):
         assert line in run.output
     assert "nothing was changed" in run.output
+    # The whole rollout, before its first batch: who is drained in which order, and who serves meanwhile.
+    planned = re.findall(r"Batch (\d of \d): (app-\d) would be drained; ([^(]*) \(", run.one_line)
+    assert planned == [
+        (f"{number} of 4", f"app-{number}", "4 of 4 serve now, 3 meanwhile, at least 2 must")
+        for number in (1, 2, 3, 4)
+    ]
+    assert run.one_line.index("Batch 4 of 4:") < run.one_line.index("app-1 would be drained: ")
 
 
 def test_a_single_write_would_have_been_seen(desk: Desk) -> None:

@@ -237,7 +237,7 @@ def test_a_rollout_and_its_way_back_lose_no_request(rollout: Rollout) -> None:
     assert planned.code == 0, planned.output
     assert rollout.current == [BEFORE] * 4
     assert rollout.drains() == 0
-    for name in ("app-1", "app-4"):
+    for name in ("app-1", "app-2", "app-3", "app-4"):
         assert f"{name} would be drained: 4 of 4 serve now, 3 meanwhile, at least 2 must." in planned.output
     with rollout.fleet.users().visiting() as users:
         done = rollout.play("deploy")
