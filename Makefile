@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 LAB_PROFILE ?= clean
 PYTEST_WORKERS ?= 2
+# A lab mostly waits, for soaks, starts and drains: one more than there are processors.
+LAB_WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
 export LAB_PROFILE
 # Into a pipe or a log, too, a line appears when it is said.
 export PYTHONUNBUFFERED := 1
@@ -74,7 +76,7 @@ e2e: $(VENV)/test.stamp ## One migration under traffic with its check run and it
 	pytest -m always tests/e2e
 
 test-e2e: $(VENV)/test.stamp ## The rest of the end-to-end matrix.
-	pytest -n $(PYTEST_WORKERS) --dist loadfile -m "not always" tests/e2e
+	pytest -n $(LAB_WORKERS) --dist loadfile -m "not always" tests/e2e
 
 chaos: $(VENV)/test.stamp ## Faults at every statement, two operators at once, poolers, rollouts under load, who waits for us.
 	python -m check.run integration-further chaos-data chaos-archive chaos-rollout chaos-alone
