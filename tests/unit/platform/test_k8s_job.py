@@ -81,6 +81,7 @@ def test_each_release_image_and_manifest_has_a_name_of_its_own() -> None:
         (changed("metadata.namespace", "other"), {}, "it belongs in namespace other, not emailai"),
         (changed("spec", {}), {}, r"it has no spec\.template\.spec"),
         (changed("spec.suspend", True), {}, "it is suspended and would never begin"),
+        (changed("spec.ttlSecondsAfterFinished", 0), {}, "the cluster would remove it 0 s after its end"),
         (MANIFEST, {"image": "app:latest"}, "app:latest is not pinned to a digest"),
         (MANIFEST, {"container": ""}, "2 of its containers are called anything"),
         (MANIFEST, {"container": "web"}, "0 of its containers are called web"),

@@ -136,12 +136,12 @@ class Cluster:
         )
 
     def delete_job(self, name: str) -> None:
-        """With its pods, which are told to end."""
+        """With its pods: its name is taken until they have ended, so that none is left beside another's."""
         self._found(
             lambda: self._plain(
                 f"Job {name}",
                 lambda: self._batch.delete_namespaced_job(
-                    name, self.namespace, propagation_policy="Background", **self._options, **self._asked
+                    name, self.namespace, propagation_policy="Foreground", **self._options, **self._asked
                 ),
                 "delete",
             )

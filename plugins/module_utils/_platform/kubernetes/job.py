@@ -32,6 +32,8 @@ _DIGEST_CHARACTERS: t.Final = 10
 # A pod that the server refuses to make is tried again, and told of in events only.
 _PODLESS_SECONDS: t.Final = 3.0
 _PAUSE_SECONDS: t.Final = 0.5
+# A Job that the cluster removes sooner could be gone, though complete, before a restarting API server is back.
+_LEAST_TTL_SECONDS: t.Final = 300
 
 Row = dict[str, t.Any]
 
@@ -124,6 +126,13 @@ def _ensure_job(wish: Wish, namespace: str) -> None:
         raise _refused(wish, "it has no spec.template.spec", "Give the pod that is to run")
     if spec.get("suspend"):
         raise _refused(wish, "it is suspended and would never begin", "Leave spec.suspend out")
+    ttl = spec.get("ttlSecondsAfterFinished")
+    if isinstance(ttl, int) and ttl < _LEAST_TTL_SECONDS:
+        raise _refused(
+            wish,
+            f"the cluster would remove it {ttl} s after its end, and nobody could see how it ended",
+            f"Leave spec.ttlSecondsAfterFinished out, or give {_LEAST_TTL_SECONDS} or more",
+        )
     if wish.image and not release.PINNED.fullmatch(wish.image):
         raise _refused(
             wish,
