@@ -32,7 +32,7 @@ _DIGEST_CHARACTERS: t.Final = 10
 # A pod that the server refuses to make is tried again, and told of in events only.
 _PODLESS_SECONDS: t.Final = 3.0
 _PAUSE_SECONDS: t.Final = 0.5
-# A Job that the cluster removes sooner could be gone, though complete, before a restarting API server is back.
+# A Job that the cluster removes sooner could be gone, though complete, before an API server is back.
 _LEAST_TTL_SECONDS: t.Final = 300
 
 Row = dict[str, t.Any]
