@@ -20,6 +20,7 @@ description:
 extends_documentation_fragment:
   - emailai.migration._attributes
   - emailai.migration._attributes.actiongroup_migration
+  - emailai.migration._cluster
 attributes:
   check_mode:
     support: full
@@ -32,18 +33,6 @@ attributes:
     details:
       - A Job that the cluster has removed, as C(ttlSecondsAfterFinished) asks it to, would run again.
 options:
-  kubeconfig:
-    description: The file with the cluster and the credentials. Empty means what kubectl would take.
-    type: path
-    default: ''
-  context:
-    description: The context of that file. Empty means its current one.
-    type: str
-    default: ''
-  namespace:
-    description: The namespace of the Job.
-    type: str
-    default: default
   manifest:
     description: The Job, of C(batch/v1).
     type: dict
@@ -64,12 +53,6 @@ options:
     description: How long to wait. A Job that still runs then goes on.
     type: float
     default: 600
-  patience_seconds:
-    description: How long an API server that does not answer is asked again.
-    type: float
-    default: 60
-requirements:
-  - kubernetes
 """
 
 EXAMPLES = r"""
@@ -103,7 +86,10 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.emailai.migration.plugins.module_utils._answer import answer
 from ansible_collections.emailai.migration.plugins.module_utils._platform.kubernetes import job
-from ansible_collections.emailai.migration.plugins.module_utils._platform.kubernetes.cluster import Cluster
+from ansible_collections.emailai.migration.plugins.module_utils._platform.kubernetes.cluster import (
+    CLUSTER,
+    opened,
+)
 
 
 def run(params: dict[str, t.Any], is_check: bool) -> dict[str, t.Any]:
@@ -117,24 +103,19 @@ def run(params: dict[str, t.Any], is_check: bool) -> dict[str, t.Any]:
     )
     # What is no Job is refused before anybody is asked.
     job.compose(wish, params["namespace"])
-    cluster = Cluster(
-        params["kubeconfig"], params["context"], params["namespace"], params["patience_seconds"], is_check
-    )
+    cluster = opened(params, is_check)
     return job.arrange(cluster, wish)
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "kubeconfig": {"type": "path", "default": ""},
-            "context": {"type": "str", "default": ""},
-            "namespace": {"type": "str", "default": "default"},
+            **CLUSTER,
             "manifest": {"type": "dict", "required": True},
             "release": {"type": "str", "required": True},
             "image": {"type": "str", "default": ""},
             "container": {"type": "str", "default": ""},
             "timeout_seconds": {"type": "float", "default": 600},
-            "patience_seconds": {"type": "float", "default": 60},
         },
         supports_check_mode=True,
     )

@@ -21,6 +21,7 @@ description:
 extends_documentation_fragment:
   - emailai.migration._attributes
   - emailai.migration._attributes.actiongroup_migration
+  - emailai.migration._cluster
 attributes:
   check_mode:
     support: full
@@ -31,18 +32,6 @@ attributes:
   idempotent:
     support: full
 options:
-  kubeconfig:
-    description: The file with the cluster and the credentials. Empty means what kubectl would take.
-    type: path
-    default: ''
-  context:
-    description: The context of that file. Empty means its current one.
-    type: str
-    default: ''
-  namespace:
-    description: The namespace of the Deployments.
-    type: str
-    default: default
   state:
     description:
       - V(deployed) brings O(release), and ends its canary.
@@ -94,12 +83,6 @@ options:
     description: How long one Deployment may take.
     type: float
     default: 600
-  patience_seconds:
-    description: How long an API server that does not answer is asked again.
-    type: float
-    default: 60
-requirements:
-  - kubernetes
 """
 
 EXAMPLES = r"""
@@ -169,7 +152,10 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.emailai.migration.plugins.module_utils._answer import answer
 from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
 from ansible_collections.emailai.migration.plugins.module_utils._platform.kubernetes import canary, release
-from ansible_collections.emailai.migration.plugins.module_utils._platform.kubernetes.cluster import Cluster
+from ansible_collections.emailai.migration.plugins.module_utils._platform.kubernetes.cluster import (
+    CLUSTER,
+    opened,
+)
 
 # More than that is no canary.
 _MOST_PERCENT: t.Final = 50
@@ -191,9 +177,7 @@ def run(params: dict[str, t.Any], is_check: bool) -> dict[str, t.Any]:
         raise MigrationError(
             "use", "canary_percent", f"{params['canary_percent']:g} is none", f"Give 0 to {_MOST_PERCENT}"
         )
-    cluster = Cluster(
-        params["kubeconfig"], params["context"], params["namespace"], params["patience_seconds"], is_check
-    )
+    cluster = opened(params, is_check)
     if params["state"] == "deployed":
         return canary.deploy(cluster, wish)
     if params["state"] == "canary":
@@ -208,9 +192,7 @@ def run(params: dict[str, t.Any], is_check: bool) -> dict[str, t.Any]:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "kubeconfig": {"type": "path", "default": ""},
-            "context": {"type": "str", "default": ""},
-            "namespace": {"type": "str", "default": "default"},
+            **CLUSTER,
             "state": {
                 "type": "str",
                 "choices": ["deployed", "canary", "read", "stopped", "paused", "resumed"],
@@ -231,7 +213,6 @@ def main() -> None:
                 },
             },
             "timeout_seconds": {"type": "float", "default": 600},
-            "patience_seconds": {"type": "float", "default": 60},
         },
         required_if=[("state", "deployed", ["release"]), ("state", "canary", ["release", "image"])],
         supports_check_mode=True,

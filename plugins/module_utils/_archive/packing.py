@@ -17,10 +17,10 @@ from ansible_collections.emailai.migration.plugins.module_utils._error import Mi
 # Level 2 with the window and the table of level 3 and the matches of level 1: quicker than the one and as
 # small as the other, for the keys of a dump come again at a distance.
 _REACH: t.Final = {"window_log": 21, "hash_log": 17, "min_match": 7}
-# Bytes of one frame. A stream in one frame lies in the compressor's buffer in two pieces, and to look for
-# matches across the seam takes a quarter more time. The price of frames twice the window is a hundredth more
-# bytes.
-_FRAME: t.Final = 4 << 20
+# Bytes of one frame, at most: it is held in memory. A stream in one frame lies in the compressor's buffer in
+# two pieces, and to look for matches across the seam takes a quarter more time. The price of frames twice the
+# window of their level is a hundredth more bytes.
+_MOST_FRAME: t.Final = 32 << 20
 
 
 class Codec(t.Protocol):
@@ -52,8 +52,9 @@ class _Pack:
 class _Frames:
     """What a frame of zstd takes at once, for ``_Pack``. Together they are one stream for every unpacker."""
 
-    def __init__(self, compressor: t.Any) -> None:
+    def __init__(self, compressor: t.Any, frame_bytes: int) -> None:
         self._compressor = compressor
+        self._frame_bytes = frame_bytes
         self._held: list[bytes] = []
         self._bytes = 0
         self._is_begun = False
@@ -61,7 +62,7 @@ class _Frames:
     def compress(self, data: bytes) -> bytes:
         self._held.append(data)
         self._bytes += len(data)
-        return self._frame() if self._bytes >= _FRAME else b""
+        return self._frame() if self._bytes >= self._frame_bytes else b""
 
     def flush(self) -> bytes:
         # Nothing at all is a frame too: an empty object would be no stream.
@@ -111,7 +112,8 @@ def packer(kind: str, level: int, threads: int = 0) -> Codec:
         )
         compressor = zstandard.ZstdCompressor(compression_params=settings)
         # Several threads have pieces of their own.
-        return _Pack(compressor.compressobj() if threads else _Frames(compressor))
+        frame_bytes = min(2 << settings.window_log, _MOST_FRAME)
+        return _Pack(compressor.compressobj() if threads else _Frames(compressor, frame_bytes))
     return _Pack(zlib.compressobj(min(level, 9), zlib.DEFLATED, 31))
 
 

@@ -120,9 +120,10 @@ def is_release(view: View, pair: Pair) -> bool:
     run = view.latest(pair)
     if run is not None and view.phases.get(run.id):
         return view.is_release(run)
-    return any(
-        one.state in ("concluded", "contracted") and one.release_before != pair.before for one in view.runs
-    )
+    migrations = [
+        one for one in view.runs if one.state in ("concluded", "contracted") and not view.is_release(one)
+    ]
+    return bool(migrations) and pair.before not in {one.release_before for one in migrations}
 
 
 def plan_run(view: View, pair: Pair) -> Decision:

@@ -108,9 +108,7 @@ def _go_on(found: Fields, phase: Fields | None, limit: str) -> str:
 
 
 def _is_release(found: Fields) -> bool:
-    """Whether the run only exchanges a release, as ``view.View.is_release`` has it."""
-    names = {row["name"] for row in found["phases"]}
-    return "deploy" in names and names.isdisjoint(states.DATA)
+    return states.is_release([row["name"] for row in found["phases"]])
 
 
 def _completed(found: Fields) -> set[str]:

@@ -145,6 +145,11 @@ def may(before: str, after: str) -> bool:
     return before == after or (before, after) in ARROWS
 
 
+def is_release(names: t.Collection[str]) -> bool:
+    """Whether a run with these phases only exchanges a release: a later one, after the data was migrated."""
+    return "deploy" in names and set(DATA).isdisjoint(names)
+
+
 def is_finished(state: str) -> bool:
     return state in FINISHED
 

@@ -73,9 +73,7 @@ class View:
         return next((run for run in self.runs if not (run.is_finished or self._is_out(run))), None)
 
     def is_release(self, run: Run) -> bool:
-        """Whether it only exchanges a release: a later one, long after the data was migrated."""
-        names = {row.name for row in self.phases.get(run.id, ())}
-        return "deploy" in names and names.isdisjoint(states.DATA)
+        return states.is_release([row.name for row in self.phases.get(run.id, ())])
 
     def _is_out(self, run: Run) -> bool:
         """A later release on every server. It may still be watched and taken back, but holds nobody up."""

@@ -121,7 +121,7 @@ def test_a_backup_is_whole_or_not_there_and_the_next_one_is_made(
         struck = functools.partial(Compressor, data_bytes * percent // 100, strike)
         monkeypatch.setattr(parts, "FIRST_PART", 5 * parts.MIB)
         # Small ones, or the dump has ended before the compressor sees its last bytes.
-        monkeypatch.setattr(packing, "_FRAME", 1 << 16)
+        monkeypatch.setattr(packing, "_MOST_FRAME", 1 << 16)
         monkeypatch.setattr(packing, "zstandard", mock.Mock(wraps=zstandard, ZstdCompressor=struck))
         words, faults = trial.faults(monkeypatch.undo, can_tidy=fault != "we_are_killed")
         if not re.search(ENDS[fault], words):

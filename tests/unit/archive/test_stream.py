@@ -136,7 +136,7 @@ def test_a_stream_of_several_frames_is_received(threads: int, sizes: list[int], 
     source = random.Random(seed)
     data = b"".join(source.randbytes(size) for size in sizes)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(packing, "_FRAME", 1000)
+        patch.setattr(packing, "_MOST_FRAME", 1000)
         codec = packing.packer("zstd", 2, threads)
         packed = b"".join(codec.feed(data[at : at + 500]) for at in range(0, len(data), 500)) + codec.flush()
     meter = [stream._Meter(), stream._Meter()]
@@ -150,7 +150,8 @@ def test_a_stream_of_several_frames_is_received(threads: int, sizes: list[int], 
 
 def test_frames_that_are_missing_at_the_end_are_missed() -> None:
     codec = packing.packer("zstd", 2)
-    frames = [codec.feed(os.urandom(packing._FRAME)), codec.feed(os.urandom(packing._FRAME)), codec.flush()]
+    # Of level 2: twice its window.
+    frames = [codec.feed(os.urandom(4 << 20)), codec.feed(os.urandom(4 << 20)), codec.flush()]
     assert [bool(frame) for frame in frames] == [True, True, False]
     plain, packed = stream._Meter(), stream._Meter()
     plain.add(packing.unpacker("zstd").feed(frames[0] + frames[1]))

@@ -156,6 +156,11 @@ def test_the_releases_of_a_migration_and_its_own_phases_are_no_later_release() -
     view = a_view(a_run("concluded"), *through(*states.FORWARD))
     with pytest.raises(MigrationError, match="builds on verify"):
         asked(view, "deploy", Pair("v1", "v3"))
+    # Nor after a second migration: only its own releases lead on.
+    both = View((a_run("concluded"), a_run("concluded", pair=LATER)),
+                {one: through(*states.FORWARD) for one in ("v1..v2#1", "v2..v3#1")})  # fmt: skip
+    assert not decide.is_release(both, Pair("v1", "v4"))
+    assert decide.is_release(both, Pair("v3", "v4"))
     # A second migration is one with all of its phases.
     for phase in states.DATA[1:]:
         with pytest.raises(MigrationError, match="builds on"):

@@ -22,6 +22,13 @@ except ImportError as exc:  # the other platforms do without it
 else:
     MISSING = None
 
+# What a module that reaches a cluster is told; doc fragment _cluster says what each means.
+CLUSTER: t.Final[dict[str, t.Any]] = {
+    "kubeconfig": {"type": "path", "default": ""},
+    "context": {"type": "str", "default": ""},
+    "namespace": {"type": "str", "default": "default"},
+    "patience_seconds": {"type": "float", "default": 60},
+}
 _JSON_PATCH: t.Final = "application/json-patch+json"
 _STRATEGIC: t.Final = "application/strategic-merge-patch+json"
 # Too many requests, or a server that is not there for a moment.
@@ -252,6 +259,13 @@ class Cluster:
         return MigrationError(
             act, f"{thing} in {self.namespace}", reason, cures.get(exc.status, ""), status=exc.status
         )
+
+
+def opened(params: t.Mapping[str, t.Any], is_check: bool) -> Cluster:
+    """The cluster of a module's own options."""
+    return Cluster(
+        params["kubeconfig"], params["context"], params["namespace"], params["patience_seconds"], is_check
+    )
 
 
 def _words(body: t.Any) -> str:

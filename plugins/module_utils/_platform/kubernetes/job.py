@@ -151,7 +151,10 @@ def arrange(cluster: Cluster, wish: Wish) -> Row:
     if before.state == "complete":
         return _row(wish, before.state, before.state)
     if wish.is_check:
-        if before.state == "absent":
+        if before.state == "failed":
+            # Its name is taken until it is really deleted; the server judges the rest.
+            manifest["metadata"]["name"] += "-again"
+        if before.state != "running":
             cluster.create_job(manifest)
         return _row(wish, before.state, "complete")
     if before.state == "failed":
