@@ -37,6 +37,9 @@ def test_the_right_release_then_goes_in(desk: Desk) -> None:
 def test_a_later_release_is_brought_watched_and_taken_back_by_its_playbooks_alone(desk: Desk) -> None:
     later = {"migration_release_before": "v2.0.0-orgs", "migration_release_after": "v2.1.0"}
     desk.lab("artifact", "v2.1.0")
+    # Nobody is there to compare with: no server is touched, and nothing of it is kept.
+    desk.play("playbooks/deploy.yml", **later).must_fail("too little was seen of the service")
+    assert set(desk.releases().values()) == {"v2.0.0-orgs"}
     (desk.layout.load / "figures.json").unlink()
     desk.lab("load", "start")
     try:
