@@ -6,13 +6,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: app_smoke
-short_description: Try on one server what users live by, as a test user
+short_description: Try on one server what users live by, as a test user or by a command
 description:
   - Logs in as a user whom the operator names and tries each function of the runbook's lists, one after the
     other, on one server by its own address.
   - What it makes on the way bears a mark and is removed again, whatever fails in between. What a run that was
     cut off has left is found by the mark and removed first.
   - Each check has passed, has failed, or is not applicable, with the reason.
+  - A command of the operator's may take the place of all that; it counts as one check.
 version_added: 0.1.0
 author: EmailAI platform engineering (@emailai)
 options:
@@ -23,13 +24,20 @@ options:
   user:
     description:
       - The address of the test user. He owns an organization with a subscription and at least one free seat,
-        has two e-mail accounts and an enabled rule with a word in quotes.
+        has two e-mail accounts and an enabled rule with a word in quotes. Needed without O(command).
     type: str
-    required: true
+    default: ""
   password:
     description: His password, if the application asks for one. The members he invites log in with it, too.
     type: str
     default: ""
+  command:
+    description:
+      - A command that takes the place of the suite, word by word, run without a shell in the current folder.
+      - It must end with 0 within O(timeout_seconds). Its last words are told if it does not.
+    type: list
+    elements: str
+    default: []
   has_organizations:
     description: Whether this release has organizations. If not, the checks on them are not applicable.
     type: bool
@@ -72,6 +80,11 @@ EXAMPLES = r"""
     url: http://app-1.internal:3000
     user: smoke@example.com
     password: "{{ vault_smoke_password }}"
+
+- name: Try app-1 by a suite of our own
+  emailai.migration.app_smoke:
+    url: http://app-1.internal:3000
+    command: [npx, playwright, test, --grep, "@smoke"]
 """
 
 RETURN = r"""
@@ -101,6 +114,8 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.emailai.migration.plugins.module_utils import _answer
+from ansible_collections.emailai.migration.plugins.module_utils._error import MigrationError
+from ansible_collections.emailai.migration.plugins.module_utils._platform import command
 from ansible_collections.emailai.migration.plugins.module_utils._smoke import suite
 from ansible_collections.emailai.migration.plugins.module_utils._smoke.routes import Routes
 from ansible_collections.emailai.migration.plugins.module_utils._smoke.talk import Talk
@@ -108,7 +123,11 @@ from ansible_collections.emailai.migration.plugins.module_utils._smoke.visit imp
 
 
 def run(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
-    """Pay the server one visit."""
+    """Pay the server one visit, or let the operator's command do it."""
+    if params["command"]:
+        return _command(params, check_mode)
+    if not params["user"]:
+        raise MigrationError("try", params["url"], "there is neither user nor command", "Set one of them")
     routes = Routes(params["routes"], params["has_organizations"])
     talk = Talk(params["url"], params["timeout_seconds"], params["validate_certs"], params["ca_cert"] or "")
     if check_mode:
@@ -117,12 +136,19 @@ def run(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
     return suite.concluded(params["url"], suite.run(visit, talk.extend))
 
 
+def _command(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
+    if not check_mode:
+        command.run(f"try {params['url']}", params["command"], ".", params["timeout_seconds"])
+    return suite.answer(suite.of_command(was_run=not check_mode))
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "url": {"type": "str", "required": True},
-            "user": {"type": "str", "required": True},
+            "user": {"type": "str", "default": ""},
             "password": {"type": "str", "default": "", "no_log": True},
+            "command": {"type": "list", "elements": "str", "default": []},
             "has_organizations": {"type": "bool", "default": True},
             "routes": {"type": "dict", "default": {}},
             "timeout_seconds": {"type": "float", "default": 60},

@@ -27,6 +27,11 @@ def plan() -> list[Result]:
     return [_row(name, PLANNED, "") for name in CHECKS]
 
 
+def of_command(was_run: bool) -> list[Result]:
+    """What the operator's own command comes to: one that did not pass has failed the module."""
+    return [_row("command", PASSED if was_run else PLANNED, "")]
+
+
 def run(visit: Visit, before_clearing: t.Callable[[], None]) -> Result:
     """Try everything; whatever comes, the last thing is to remove what was made."""
     rows: list[Result] = []
