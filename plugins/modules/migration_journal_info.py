@@ -41,6 +41,11 @@ options:
     description: The side, as given to C(ansible-playbook -l), for the commands that are named.
     type: str
     default: ''
+  epoch:
+    description: The attempt at the deployment that RV(may_go_on) is about, as V(opened) of
+      M(emailai.migration.migration_journal) gave it.
+    type: int
+    default: 0
   events:
     description: How many of the latest events to return.
     type: int
@@ -110,6 +115,11 @@ artifacts:
   returned: always
   type: list
   elements: dict
+may_go_on:
+  description: Whether attempt O(epoch) at the deployment may begin another batch. It is under way, nobody
+    wants it to pause or to end, and no host of it failed or is held.
+  returned: always
+  type: bool
 baselines:
   description: Figures of the untouched system.
   returned: always
@@ -183,7 +193,8 @@ def run(params: dict[str, t.Any]) -> dict[str, t.Any]:
         found = overview.read(
             connection, releases if all(releases) else None, {**_MODEL, **params["model"]}, params["events"]
         )
-    return {"changed": False, **outlook.judge(found, params["limit"])}
+    told = outlook.judge(found, params["limit"])
+    return {"changed": False, **told, "may_go_on": outlook.may_go_on(found, params["epoch"])}
 
 
 def main() -> None:
@@ -193,6 +204,7 @@ def main() -> None:
             "release_before": {"type": "str", "default": ""},
             "release_after": {"type": "str", "default": ""},
             "limit": {"type": "str", "default": ""},
+            "epoch": {"type": "int", "default": 0},
             "events": {"type": "int", "default": 20},
             "model": {"type": "dict", "default": {}},
         },

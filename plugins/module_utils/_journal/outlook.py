@@ -37,6 +37,17 @@ def judge(found: Fields, limit: str) -> Fields:
     return t.cast(Fields, as_text(result))
 
 
+def may_go_on(found: Fields, epoch: int) -> bool:
+    """Whether this attempt at the deployment may begin another batch, whatever an earlier one left."""
+    own = [row for row in found["artifacts"] if row["detail"].get("epoch") == epoch]
+    return (
+        found["run"] is not None
+        and found["run"]["state"] == "deploying"
+        and found["control"]["wanted"] == "run"
+        and not any(row["state"] in ("failed", "held") for row in own)
+    )
+
+
 def as_text(value: t.Any) -> t.Any:
     """The same with times a person and JSON can read."""
     if isinstance(value, datetime.datetime):

@@ -162,3 +162,28 @@ def test_who_goes_back_by_an_id_reads_it_here(detail: dict[str, t.Any], line: st
     row = {"host": "vercel", "release_before": "v1", "release_after": "v2", "detail": detail}
     seen = outlook.judge(found("failed", a_phase("deploy", "failed"), artifacts=[row]), "prod")
     assert [one for one in seen["text"].splitlines() if one.startswith("vercel")] == [line] * bool(line)
+
+
+def a_host(state: str, epoch: int = 3) -> dict[str, t.Any]:
+    return {"host": "app-1", "state": state, "detail": {"epoch": epoch}}
+
+
+@pytest.mark.parametrize(
+    ("goes_on", "changes"),
+    [
+        (True, {}),
+        (True, {"artifacts": [a_host("deployed")]}),
+        (True, {"artifacts": [a_host("failed", epoch=2)]}),
+        (True, {"artifacts": [{"host": "app-1", "state": "failed", "detail": {}}]}),
+        (False, {"artifacts": [a_host("deployed"), a_host("failed")]}),
+        (False, {"artifacts": [a_host("held")]}),
+        (False, {"control": {"wanted": "pause"}}),
+        (False, {"control": {"wanted": "abort"}}),
+        (False, {"run": {"state": "rolling_back"}}),
+        (False, {"run": None}),
+    ],
+)
+def test_a_batch_begins_only_while_nothing_of_its_attempt_went_wrong(
+    goes_on: bool, changes: dict[str, t.Any]
+) -> None:
+    assert outlook.may_go_on({**found("deploying"), **changes}, 3) is goes_on
