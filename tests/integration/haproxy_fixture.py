@@ -232,6 +232,7 @@ class Haproxy:
           timeout connect 2s
           timeout client 20s
           timeout server 20s
+          option idle-close-on-response
         frontend www
           bind 127.0.0.1:{self.port}
           {capture}
@@ -300,6 +301,7 @@ class Users:
     port: int
     count: int = 8
     pause_seconds: float = 0.02
+    page: str = "/page"
     requests: int = 0
     failures: list[str] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -310,7 +312,7 @@ class Users:
         while not self._stop.is_set():
             turn += 1
             # One user in a while waits long for his answer: a drain must wait for him as well.
-            path = "/slow/0.6" if number == 0 and turn % 10 == 0 else "/page"
+            path = "/slow/0.6" if number == 0 and turn % 10 == 0 else self.page
             try:
                 line = line or http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
                 line.request("GET", path)

@@ -47,6 +47,8 @@ defaults
     timeout queue 5s
     timeout http-request 10s
     timeout http-keep-alive 60s
+    # A reload closes no connection on which a user is just about to ask.
+    option idle-close-on-response
 
 frontend public
     bind 127.0.0.1:{front}
