@@ -16,6 +16,7 @@ import json
 import sys
 import typing as t
 
+from ansible.errors import AnsibleConnectionFailure
 from ansible.module_utils import basic
 from ansible.module_utils.common.json import Direction, get_module_encoder
 from ansible.plugins.action import ActionBase
@@ -55,18 +56,29 @@ class DirectBase(ActionBase):
     ) -> Result:
         name = module_name or self._task.resolved_action or ""
         if wrap_async or not name.startswith(_COLLECTION) or not self._is_here(task_vars or {}):
-            answer: Result = super()._execute_module(
-                module_name=module_name,
-                module_args=module_args,
-                task_vars=task_vars,
-                persist_files=persist_files,
-                wrap_async=wrap_async,
-                ignore_unknown_opts=ignore_unknown_opts,
-            )
+            try:
+                answer: Result = super()._execute_module(
+                    module_name=module_name,
+                    module_args=module_args,
+                    task_vars=task_vars,
+                    persist_files=persist_files,
+                    wrap_async=wrap_async,
+                    ignore_unknown_opts=ignore_unknown_opts,
+                )
+            except AnsibleConnectionFailure as exc:
+                return self._without_host(exc, task_vars or {})
             return answer
         arguments = dict(self._task.args if module_args is None else module_args)
         self._update_module_args(name, arguments, task_vars or {}, ignore_unknown_opts=ignore_unknown_opts)
         return self._call(name, arguments)
+
+    def _without_host(self, exc: AnsibleConnectionFailure, task_vars: Result) -> Result:
+        """Where a play does not give an unreachable host up, not to have reached it is a failure like any
+        other: a rescue sees it, and silence is never taken for an answer."""
+        if not self._task.ignore_unreachable:
+            raise exc
+        host = self._task.delegate_to or task_vars.get("inventory_hostname", "the host")
+        return {"failed": True, "msg": f"{host} cannot be reached: {str(exc).strip().rstrip('.')}."}
 
     def _is_here(self, task_vars: Result) -> bool:
         """Same machine, same user, same interpreter, same environment."""

@@ -89,10 +89,11 @@ import pathlib, sys, time
 (pathlib.Path(sys.argv[1]) / "shared" / "asked").write_text(str(time.time()))
 """
 
-ROLLOUT = "(2/5) Roll the new release out"
-WAY_BACK = "(4/5) Take a failed release back"
+STAGING = "(2/6) Bring the new release to every server"
+ROLLOUT = "(3/6) Roll the new release out"
+WAY_BACK = "(5/6) Take a failed release back"
 DRAIN = "Take this server out of traffic"
-SMOKE = "Try it with the operator's own command before users come back"
+SMOKE = "Try it before users come back"
 SOAK = "Watch the members"
 FINAL_SOAK = "Watch the whole fleet"
 _SOAK_SECONDS = 2
@@ -118,7 +119,8 @@ class Run:
 
     @property
     def batches(self) -> list[spans.Span]:
-        return [play for play in spans.spans(self.events, "play") if play.name == ROLLOUT]
+        """The plays that grow with the fleet: the release is brought everywhere, then taken up by batches."""
+        return [play for play in spans.spans(self.events, "play") if play.name in (STAGING, ROLLOUT)]
 
     def of_batches(self, name: str) -> list[spans.Span]:
         return [task for task in spans.within(self.tasks, self.batches) if task.name == name]

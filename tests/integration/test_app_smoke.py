@@ -378,6 +378,35 @@ def _rehearse(
     return done.returncode, output, json.loads(outcome.read_text()) if outcome.exists() else {}
 
 
+def test_a_command_takes_the_place_of_the_suite(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    given = {"url": "http://127.0.0.1:1", "command": ["touch", str(trace)]}
+    planned = run_module("app_smoke", given, check_mode=True)
+    assert (_states(planned), trace.exists()) == ({"command": "planned"}, False)
+    found = run_module("app_smoke", given)
+    assert (_states(found), found["changed"], trace.exists()) == ({"command": "passed"}, False, True)
+    assert found["smoke"] == {"passed": 1, "failed": 0, "not_applicable": 0, "reasons": {}}
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (
+            {"command": ["sh", "-c", "echo no login page >&2; exit 3"]},
+            "it ended with 3 and said: no login page",
+        ),
+        ({"command": ["sleep", "60"], "timeout_seconds": 0.3}, "it did not end within 0.3 s"),
+        ({"command": ["/no/such/suite"]}, "No such file"),
+        ({}, "there is neither user nor command. Set one of them"),
+    ],
+)
+def test_a_command_that_does_not_pass_is_one_sentence(more: dict[str, t.Any], words: str) -> None:
+    found = run_module("app_smoke", {"url": "http://127.0.0.1:1", **more})
+    assert found["failed"] is True
+    assert words in found["msg"]
+    assert "http://127.0.0.1:1" in found["msg"]
+
+
 def _server(app: App, **more: t.Any) -> dict[str, t.Any]:
     return {"app_url": app.url, "app_smoke_user": seed.TEST_USER, "app_smoke_password": "n0t-t0ld", **more}
 
@@ -423,5 +452,5 @@ def test_check_mode_of_a_rehearsal_visits_nobody(app: App, tmp_path: Path) -> No
     status, output, outcome = _rehearse(tmp_path, servers, check_mode=True)
     assert status == 0, output
     assert outcome["smoke"]["app-s1"]["passed"] == 0
-    assert "app-s2" not in outcome["smoke"], "a command that was not given has passed"
+    assert outcome["smoke"]["app-s2"]["passed"] == 0, "a command that was not given has passed"
     assert (app.digest(), app.mails()) == before

@@ -121,3 +121,24 @@ def test_what_is_not_quite_this_process_gets_one_of_its_own(tmp_path: Path, else
     task = {"emailai.migration.lb_member": {}}
     _answers, told = play(tmp_path, task, {**task, "delegate_to": "there"}, **elsewhere)
     assert packed(told) == 1, told
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_a_lost_host_is_a_failure_where_the_play_does_not_give_it_up(tmp_path: Path, goes_on: bool) -> None:
+    """Else a rescue would never see it, and what it did not say would be taken for an answer."""
+    nowhere = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
+    look = {
+        "emailai.migration.lb_member_info": {"balancers": [{"socket": "/no"}], "backend": "be"},
+        "delegate_to": "there",
+        "ignore_unreachable": goes_on,
+    }
+    keeps = {"ansible.builtin.ping": {}}
+    if not goes_on:
+        with pytest.raises(AssertionError, match="unreachable=1"):
+            play(tmp_path, look, keeps, **nowhere)
+        return
+    [seen, kept], _told = play(tmp_path, look, keeps, **nowhere)
+    assert seen["failed"] is True
+    assert "unreachable" not in seen
+    assert seen["msg"].startswith("there cannot be reached: "), seen
+    assert kept["ping"] == "pong"

@@ -175,3 +175,34 @@ def test_no_batch_begins_after_one_that_failed(fleet: tuple[Rollout, Operator]) 
     assert rollout.current == [BEFORE] * 2
     assert rollout.states == ["UP"] * 2
     assert users.failures == []
+
+
+@pytest.mark.parametrize("is_lost", [False, True], ids=["another artifact", "a lost server"])
+def test_what_cannot_be_brought_to_one_server_keeps_it_from_all(
+    fleet: tuple[Rollout, Operator], is_lost: bool
+) -> None:
+    """The last server of the fleet is at fault, and the first is never drained."""
+    rollout, _ada = fleet
+    path = rollout.folder / "hosts.yml"
+    sound = path.read_text()
+    lost = rollout.folder / "lost-app-2"
+    if is_lost:
+        lost.touch()
+    else:
+        inventory = yaml.safe_load(sound)
+        inventory["all"]["children"]["app"]["hosts"]["app-2"]["app_artifact_sha256"] = "0" * 64
+        path.write_text(yaml.safe_dump(inventory))
+    with rollout.fleet.users(count=3).visiting() as users:
+        output, _none = deploy(rollout, "joe").communicate(timeout=150)
+        assert f"Cannot bring {AFTER} to app-2: " in output, output
+        assert ("app-2 cannot be reached" if is_lost else "its sha256 is") in output, output
+        assert "The fleet stays as it is. Run the same command again to go on" in output
+        assert rollout.drains() == 0
+        assert rollout.current == [BEFORE] * 2
+        path.write_text(sound)
+        lost.unlink(missing_ok=True)
+        run = deploy(rollout, "joe")
+        output, _none = run.communicate(timeout=150)
+    assert run.returncode == 0, output
+    assert rollout.current == [AFTER] * 2
+    assert users.failures == []
