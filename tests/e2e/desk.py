@@ -20,6 +20,8 @@ import psycopg2
 from lab.ground import is_listening
 from lab.layout import DATABASES, REPOSITORY, Layout
 
+_SERVERS: t.Final = ("app-1", "app-2", "app-3", "app-4")
+
 RECAP = re.compile(
     r"^(?P<host>[\w.-]+)\s*:\s*ok=(\d+)\s+changed=(?P<changed>\d+)\s+unreachable=(\d+)\s+failed=(?P<failed>\d+)",
     re.M,
@@ -174,7 +176,13 @@ class Desk:
 
     def releases(self) -> dict[str, str]:
         """Which release each server's folder points to."""
-        return {
-            name: os.readlink(self.layout.host(name) / "current").rsplit("/", 1)[-1]
-            for name in ("app-1", "app-2", "app-3", "app-4")
-        }
+        return {name: self._link(name, "current") for name in _SERVERS}
+
+    def exchanged(self, release: str) -> list[str]:
+        """The servers on which the release was ever taken up, though it was taken back since."""
+        links = ("current", "previous")
+        return [name for name in _SERVERS if release in (self._link(name, link) for link in links)]
+
+    def _link(self, server: str, name: str) -> str:
+        link = self.layout.host(server) / name
+        return os.readlink(link).rsplit("/", 1)[-1] if link.is_symlink() else ""

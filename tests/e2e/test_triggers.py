@@ -60,15 +60,8 @@ def _assert_taken_back(desk: Desk, run: Run, trigger: str, *words: str, servers:
         assert word in last, f"{word!r} is not in the last sentence: {last or run.output[-6000:]}"
     assert set(desk.releases().values()) == {"v1.9.0"}
     assert set(Lab(desk.layout).balancer.states().values()) == {"UP"}
-    assert _reached(desk) == list(desk.releases())[:servers]
+    assert desk.exchanged("v2.0.0-orgs") == list(desk.releases())[:servers]
     assert desk.value("SELECT state FROM emailai_migration.run") == "failed"
-
-
-def _reached(desk: Desk) -> list[str]:
-    """The servers that the new release has ever come to."""
-    return [
-        host for host in desk.releases() if (desk.layout.host(host) / "releases" / "v2.0.0-orgs").exists()
-    ]
 
 
 def test_a_release_that_loses_its_database_goes_back_though_its_users_see_nothing(desk: Desk) -> None:
@@ -109,7 +102,7 @@ def test_a_release_with_a_broken_flow_goes_back_before_a_user_meets_it(desk: Des
     )
     assert set(desk.releases().values()) == {"v1.9.0"}
     assert set(Lab(desk.layout).balancer.states().values()) == {"UP"}
-    assert _reached(desk) == ["app-1"]
+    assert desk.exchanged("v2.0.0-orgs") == ["app-1"]
     assert desk.value("SELECT count(*) FROM public.users WHERE email LIKE '%@smoke.invalid'") == 0
 
 
