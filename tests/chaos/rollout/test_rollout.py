@@ -361,6 +361,25 @@ def test_a_server_lost_after_its_drain_is_not_left_drained(pair: Rollout, any_er
     assert pair.current == [AFTER] * 2
 
 
+def test_where_nobody_can_be_asked_any_more_both_causes_are_told(pair: Rollout) -> None:
+    """Server and balancers' host are lost at once; the keeper, which lives there, gives users back."""
+    path = pair.folder / "hosts.yml"
+    inventory = yaml.safe_load(path.read_text())
+    inventory["all"]["children"]["balancer"]["hosts"]["lb-1"] = {"ansible_connection": "losable"}
+    path.write_text(yaml.safe_dump(inventory))
+    lose = ["touch", *(str(pair.folder / f"lost-{name}") for name in ("app-1", "lb-1"))]
+    with pair.fleet.users(count=2).visiting() as users:
+        failed = pair.play("deploy", app_restart_command=lose, **LOSING)
+        wait_until(lambda: pair.states == ["UP"] * 2, 25)
+    assert failed.code != 0
+    said = " ".join(failed.output.split())
+    assert f"Cannot return app-1 to {BEFORE}: app-1 cannot be reached" in said, failed.output
+    assert "It came to this because: lb-1 cannot be reached" in said
+    assert "unless it was never drained: lb-1 cannot be reached" in said
+    assert "app-2" not in failed.recap
+    assert users.failures == []
+
+
 def test_nothing_goes_on_after_a_lost_server_five_of_five(pair: Rollout) -> None:
     """Lost before each of the words that a deployment has for it, in turn."""
     hears = pair.folder / "hears-app-1"
