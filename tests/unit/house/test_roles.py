@@ -8,6 +8,7 @@ import typing as t
 
 import pytest
 
+from check.export import ROOT
 from check.project import Role, find_includes, find_own_includes, list_roles, walk_tasks
 
 ROLES = list_roles()
@@ -128,3 +129,24 @@ def test_no_task_reasons_in_a_shell(role: Role) -> None:
         for hit in banned.finditer(path.read_text("utf-8"))
     }
     assert found == set()
+
+
+# These ask no host, or only decide.
+_ON_THE_CONTROLLER = re.compile(r"ansible\.builtin\.(include_|import_|set_fact|debug|fail|meta|pause)")
+
+
+@pytest.mark.parametrize("name", ["app", "balancer"])
+def test_a_lost_host_is_seen_by_the_rescue_of_a_rollout(name: str) -> None:
+    """Their blocks give no unreachable host up, so each module must fail by itself: its action sees to it."""
+    actions = {path.stem for path in (ROOT / "plugins" / "action").glob("*.py")}
+    silent = {
+        word
+        for role in ROLES
+        if role.name == name
+        for tasks in role.task_files.values()
+        for task in walk_tasks(tasks)
+        for word in task
+        if "." in word and not _ON_THE_CONTROLLER.match(word)
+        if word.removeprefix("emailai.migration.") not in actions
+    }
+    assert silent == set()
