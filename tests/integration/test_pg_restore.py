@@ -418,6 +418,32 @@ def test_swapped_under_a_client_and_back(world: World) -> None:
     assert live in world.databases()
 
 
+def test_an_autovacuum_at_work_does_not_hold_up_the_swap(world: World, postgres: t.Any) -> None:
+    """It has the live database open and is of no role that we could end; the server ends it."""
+    world.backup()
+    # So slow that it is at work for as long as anybody could wait for it.
+    slow = "autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1"
+    execute(world.target, f"ALTER TABLE account SET (autovacuum_vacuum_threshold = 1, {slow})")
+    for _round in range(5):
+        execute(world.target, "UPDATE account SET user_id = user_id")
+    at_work = (
+        "SELECT count(*) FROM pg_stat_activity"
+        f" WHERE backend_type = 'autovacuum worker' AND datname = '{world.target.dbname}'"
+    )
+    execute(world.target, "ALTER SYSTEM SET autovacuum_naptime = '1s'")
+    execute(world.target, "SELECT pg_reload_conf()")
+    try:
+        wait_until(lambda: execute(world.target, at_work) == [(1,)], 60)
+        swapped = world.restore(state="swapped", confirmed_by="Ada")
+    finally:
+        execute(world.target, "ALTER SYSTEM RESET autovacuum_naptime")
+        execute(world.target, "SELECT pg_reload_conf()")
+    assert swapped["outage_seconds"] < 2
+    assert world.target.dbname in world.databases()
+    # Else it was over before, and nothing was tried.
+    assert "terminating autovacuum process" in postgres.server.log.read_text()
+
+
 def test_a_table_that_cannot_be_read_is_in_nobodys_way(world: World) -> None:
     """The last resort is for a database that is broken: what counts the loss must not stand in its way."""
     world.backup()
