@@ -43,7 +43,7 @@ options:
     default: ''
   epoch:
     description: The attempt at the deployment that RV(may_go_on) is about, as V(opened) of
-      M(emailai.migration.migration_journal) gave it.
+      M(emailai.migration.migration_journal) gave it. Without it the hosts of every attempt count.
     type: int
     default: 0
   events:

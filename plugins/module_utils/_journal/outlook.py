@@ -38,8 +38,9 @@ def judge(found: Fields, limit: str) -> Fields:
 
 
 def may_go_on(found: Fields, epoch: int) -> bool:
-    """Whether this attempt at the deployment may begin another batch, whatever an earlier one left."""
-    own = [row for row in found["artifacts"] if row["detail"].get("epoch") == epoch]
+    """Whether this attempt at the deployment may begin another batch, whatever an earlier one left. Without
+    an attempt what any of them left counts."""
+    own = [row for row in found["artifacts"] if not epoch or row["detail"].get("epoch") == epoch]
     return (
         found["run"] is not None
         and found["run"]["state"] == "deploying"

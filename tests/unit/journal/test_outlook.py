@@ -187,3 +187,7 @@ def test_a_batch_begins_only_while_nothing_of_its_attempt_went_wrong(
     goes_on: bool, changes: dict[str, t.Any]
 ) -> None:
     assert outlook.may_go_on({**found("deploying"), **changes}, 3) is goes_on
+
+
+def test_who_names_no_attempt_is_held_up_by_what_any_of_them_left() -> None:
+    assert not outlook.may_go_on({**found("deploying"), "artifacts": [a_host("failed", epoch=2)]}, 0)
