@@ -111,14 +111,18 @@ def fleet(postgres: Postgres, tmp_path: Path) -> t.Iterator[tuple[Rollout, Opera
         yield rollout, ada
 
 
+def deploy_command(rollout: Rollout, owner: str, **more: t.Any) -> list[str]:
+    return [
+        str(Path(sys.executable).parent / "ansible-playbook"),
+        *("-i", str(rollout.folder / "hosts.yml"), "-l", "prod"),
+        *("-e", json.dumps({"journal_owner": owner, "balancer_lease_seconds": 0.5, **more})),
+        "playbooks/deploy.yml",
+    ]
+
+
 def deploy(rollout: Rollout, owner: str, **more: t.Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [
-            str(Path(sys.executable).parent / "ansible-playbook"),
-            *("-i", str(rollout.folder / "hosts.yml"), "-l", "prod"),
-            *("-e", json.dumps({"journal_owner": owner, "balancer_lease_seconds": 0.5, **more})),
-            "playbooks/deploy.yml",
-        ],
+        deploy_command(rollout, owner, **more),
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -193,6 +197,12 @@ def test_what_cannot_be_brought_to_one_server_keeps_it_from_all(
         inventory["all"]["children"]["app"]["hosts"]["app-2"]["app_artifact_sha256"] = "0" * 64
         path.write_text(yaml.safe_dump(inventory))
     with rollout.fleet.users(count=3).visiting() as users:
+        planned = subprocess.run(
+            [*deploy_command(rollout, "joe"), "--check"],
+            cwd=ROOT, capture_output=True, text=True, check=False, env=rollout.environment,
+        )  # fmt: skip
+        assert planned.returncode != 0, planned.stdout
+        assert f"Cannot bring {AFTER} to app-2: " in planned.stdout, planned.stdout
         output, _none = deploy(rollout, "joe").communicate(timeout=150)
         assert f"Cannot bring {AFTER} to app-2: " in output, output
         assert ("app-2 cannot be reached" if is_lost else "its sha256 is") in output, output
