@@ -120,6 +120,20 @@ def deploy_command(rollout: Rollout, owner: str, **more: t.Any) -> list[str]:
     ]
 
 
+def refused_plan(rollout: Rollout, **more: t.Any) -> str:
+    """What a check run tells that fails."""
+    run = subprocess.run(
+        [*deploy_command(rollout, "joe", **more), "--check"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=rollout.environment,
+    )
+    assert run.returncode != 0, run.stdout
+    return run.stdout
+
+
 def deploy(rollout: Rollout, owner: str, **more: t.Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
         deploy_command(rollout, owner, **more),
@@ -197,12 +211,7 @@ def test_what_cannot_be_brought_to_one_server_keeps_it_from_all(
         inventory["all"]["children"]["app"]["hosts"]["app-2"]["app_artifact_sha256"] = "0" * 64
         path.write_text(yaml.safe_dump(inventory))
     with rollout.fleet.users(count=3).visiting() as users:
-        planned = subprocess.run(
-            [*deploy_command(rollout, "joe"), "--check"],
-            cwd=ROOT, capture_output=True, text=True, check=False, env=rollout.environment,
-        )  # fmt: skip
-        assert planned.returncode != 0, planned.stdout
-        assert f"Cannot bring {AFTER} to app-2: " in planned.stdout, planned.stdout
+        assert f"Cannot bring {AFTER} to app-2: " in refused_plan(rollout)
         output, _none = deploy(rollout, "joe").communicate(timeout=150)
         assert f"Cannot bring {AFTER} to app-2: " in output, output
         assert ("app-2 cannot be reached" if is_lost else "its sha256 is") in output, output
@@ -216,3 +225,10 @@ def test_what_cannot_be_brought_to_one_server_keeps_it_from_all(
     assert run.returncode == 0, output
     assert rollout.current == [AFTER] * 2
     assert users.failures == []
+
+
+def test_a_check_run_fails_where_a_batch_could_not_be_rolled_out(fleet: tuple[Rollout, Operator]) -> None:
+    rollout, _ada = fleet
+    output = refused_plan(rollout, balancer_min_healthy=2)
+    assert "Cannot drain app-1: 1 of 2 members would go on serving" in output, output
+    assert f"is back on {BEFORE}" not in output, "nothing was taken away"
