@@ -122,6 +122,13 @@ def test_a_progress_deadline_is_seen(cluster: Cluster) -> None:
     assert "has timed out progressing" in str(caught.value)
 
 
+def read(world: World) -> tuple[str, str]:
+    """How the only Deployment stands in the readiness table, and what was found."""
+    (line,) = world.call(state="read")["readiness"]
+    assert line["item"] == "Deployment web"
+    return line["state"], line["found"]
+
+
 def test_a_paused_rollout_is_refused_and_may_be_resumed(cluster: Cluster) -> None:
     world = World(cluster)
     assert world.call(check=True, state="paused")["changed"]
@@ -130,11 +137,10 @@ def test_a_paused_rollout_is_refused_and_may_be_resumed(cluster: Cluster) -> Non
     assert not world.call(state="paused")["changed"]
     with pytest.raises(MigrationError, match="its rollout is paused"):
         world.call()
-    (line,) = world.call(state="read")["readiness"]
-    assert (line["state"], line["found"]) == ("open", "3 pods are available, paused")
+    # The controller sees a new specification a moment after it was written.
+    wait_until(lambda: read(world) == ("open", "3 pods are available, paused"), 10, "the pause is seen")
     assert world.call(state="resumed")["changed"]
-    (line,) = world.call(state="read")["readiness"]
-    assert (line["state"], line["item"]) == ("met", "Deployment web")
+    wait_until(lambda: read(world) == ("met", "3 pods are available"), 10, "the rollout is seen to go on")
     assert not world.call(state="resumed")["changed"]
     assert world.call()["changed"]
 
