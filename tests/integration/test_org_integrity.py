@@ -158,6 +158,35 @@ def test_each_check_fails_when_its_data_is_broken(database: Database, name: str)
     assert any(sentence.startswith(f"{name} (") for sentence in answer["advice"])
 
 
+@pytest.mark.parametrize(
+    ("name", "statement"),
+    [
+        (
+            "OrganizationMember lost",
+            f"""INSERT INTO "OrganizationMember" SELECT 'lost', 'nobody', "organizationId", role, "createdAt",
+                "updatedAt" FROM "OrganizationMember" WHERE id = {ONE_MEMBER}""",
+        ),
+        (
+            "OrganizationMember lost",
+            f"""INSERT INTO "OrganizationMember" SELECT 'lost', "userId", 'nowhere', role, "createdAt",
+                "updatedAt" FROM "OrganizationMember" WHERE id = {ONE_MEMBER}""",
+        ),
+        (
+            "EmailAccount lost",
+            """UPDATE "EmailAccount" SET id = 'lost', "organizationId" = 'nowhere'
+                WHERE id = (SELECT min(id) FROM "EmailAccount")""",
+        ),
+    ],
+    ids=["membership without user", "membership without organization", "link without organization"],
+)
+def test_an_orphan_is_named_wherever_it_is(database: Database, name: str, statement: str) -> None:
+    database.rows(WITHOUT_KEYS)
+    database.rows(statement)
+    answer = database.call("org_integrity")
+    one = next(check for check in answer["checks"] if check["name"] == "orphans")
+    assert (one["result"], one["ids"]) == ("failed", [name])
+
+
 def test_the_runbooks_first_check_is_not_blinded_by_null(database: Database) -> None:
     database.rows(WITHOUT_KEYS)
     database.rows(BREAKS["null_memberships"][0])

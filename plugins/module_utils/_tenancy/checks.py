@@ -398,19 +398,22 @@ def _orphans(model: Model) -> Check:
                 organization=names["organization"],
             )
         )
-    parts.append(
-        compose(
-            "SELECT 'failed', {label} || m.{member_id}::text FROM {members} m"
-            " WHERE (m.{member_user} IS NOT NULL"
-            "   AND NOT EXISTS (SELECT 1 FROM {subjects} u WHERE u.{subject} = m.{member_user}))"
-            " OR (m.{member_organization} IS NOT NULL AND NOT EXISTS"
-            "   (SELECT 1 FROM {organizations} o WHERE o.{organization} = m.{member_organization}))",
-            label=value(f"{model.members.table} "),
-            subjects=model.at(model.subject[0]),
-            subject=model.subject[1],
-            **names,
+    # One question each: of both in one condition the server would look every membership up by itself.
+    for owner, owners, key in (
+        (names["member_user"], model.at(model.subject[0]), model.subject[1]),
+        (names["member_organization"], names["organizations"], names["organization"]),
+    ):
+        parts.append(
+            compose(
+                "SELECT 'failed', {label} || m.{member_id}::text FROM {members} m WHERE m.{owner} IS NOT NULL"
+                " AND NOT EXISTS (SELECT 1 FROM {owners} o WHERE o.{key} = m.{owner})",
+                label=value(f"{model.members.table} "),
+                owner=owner,
+                owners=owners,
+                key=key,
+                **names,
+            )
         )
-    )
     return Check(
         "orphans",
         "No orphaned records",
