@@ -618,6 +618,35 @@ def test_a_bad_row_is_set_aside_and_the_rest_goes_on(database: Database) -> None
     assert [c["name"] for c in verified["checks"] if c["result"] != "ok"] == ["quarantine"]
 
 
+@pytest.mark.parametrize("is_member", ["somewhere", "nowhere", "at home"])
+def test_a_sign_up_is_linked_where_it_became_a_member(database: Database, is_member: str) -> None:
+    """Decided at its commit, when its accounts are there already."""
+    expanded(database, users=3, accounts=3, premiums=1)
+    database.call("org_migration")
+    after = {
+        # A new release without its mark.
+        "somewhere": """INSERT INTO "Organization" VALUES ('theirs', 'x', 'x', now(), now());
+            INSERT INTO "OrganizationMember" VALUES ('m', 'new', 'theirs', 'OWNER', now(), now())""",
+        # Somebody has the key of the membership that is to be made.
+        "nowhere": f"""UPDATE "OrganizationMember" SET id = '{identity.member_id("new")}'
+            WHERE id = (SELECT min(id) FROM "OrganizationMember")""",
+        "at home": "SELECT",
+    }[is_member]
+    database.rows(
+        f"""INSERT INTO users VALUES ('new', 'new@example.com', 'New', now(), now());
+            INSERT INTO "EmailAccount" VALUES ('one', 'one@x', 'new', now(), now()),
+                                              ('two', 'two@x', 'new', now(), now());
+            INSERT INTO "Premium" (id, "userId", "updatedAt") VALUES ('pro', 'new', now());
+            {after}"""
+    )
+    home = {"somewhere": "theirs", "nowhere": None, "at home": identity.organization_id("new")}[is_member]
+    linked = """SELECT "organizationId" FROM "EmailAccount" WHERE "userId" = 'new'
+                UNION ALL SELECT "organizationId" FROM "Premium" WHERE "userId" = 'new'"""
+    assert database.rows(linked) == [(home,)] * 3
+    joined = """SELECT "organizationId" FROM "OrganizationMember" WHERE "userId" = 'new'"""
+    assert database.rows(joined) == ([(home,)] if home else [])
+
+
 def test_a_slug_taken_by_hand_gets_a_longer_suffix(database: Database) -> None:
     expanded(database, users=5, accounts=5, premiums=1)
     user, name, email = database.rows("SELECT id, name, email FROM users ORDER BY id LIMIT 1")[0]

@@ -254,13 +254,16 @@ def by_themselves(model: Model, people: Composable) -> Composable:
 
 
 def create_one(model: Model) -> Composable:
-    """For the body of a trigger: what ``create`` does, of the one row that the variable ``p`` holds."""
+    """For the body of a trigger: what ``create`` does, of the one row that the variable ``p`` holds.
+
+    ``p.home`` stays where the user has become a member, so that nobody has to look it up.
+    """
     made = compose("{found} ON CONFLICT DO NOTHING;", found=_found(model, identity.SUFFIX))
     if model.has_member_accounts:
         return made
     return compose(
         "{made} {join} WHERE EXISTS (SELECT 1 FROM {organizations} o WHERE o.{id} = p.home)"
-        " ON CONFLICT DO NOTHING;",
+        " ON CONFLICT DO NOTHING; IF NOT FOUND THEN p.home := NULL; END IF;",
         made=made,
         join=insert_members(model, raw("p.role")),
         organizations=model.at(model.organizations.table),

@@ -97,7 +97,6 @@ def _users(connection: Connection, model: Model) -> Trigger:
         <<sync>>
         DECLARE
             p record;
-            waiting text;
             remembered text;
         BEGIN
             IF starts_with(current_setting('application_name', true), {mark}) THEN
@@ -137,15 +136,20 @@ def _users(connection: Connection, model: Model) -> Trigger:
 def _late_link(connection: Connection, model: Model, link: Link, number: int) -> Composable:
     """Link the new user's own rows that this transaction inserted before, if there are any."""
     key = compose("sync.remembered::{kind}", kind=raw(key_type(connection, model, link)))
+    look = raw("")
     if link.owner_in:
         late = following.catch_up(model, link, key)
     else:
+        home = sql.home_of(model, compose("NEW.{user}", user=model.users.id))
+        if not model.has_member_accounts:
+            # Who has just become a member somewhere belongs there.
+            look, home = compose("IF p.home IS NULL THEN p.home := {home}; END IF;", home=home), raw("p.home")
         late = compose(
             "UPDATE {table} t SET {link} = {home} WHERE t.{id} = {key}"
             " AND t.{owner} = NEW.{user} AND t.{link} IS NULL;",
             table=model.at(link.table),
             link=link.organization,
-            home=sql.home_of(model, compose("NEW.{user}", user=model.users.id)),
+            home=home,
             id=link.id,
             key=key,
             owner=link.owner,
@@ -154,13 +158,14 @@ def _late_link(connection: Connection, model: Model, link: Link, number: int) ->
     # One by one, each by its key: the plan for an array expects ten rows.
     return compose(
         """
-            waiting := current_setting({memory}, true);
-            IF waiting <> '' THEN
-                FOREACH remembered IN ARRAY waiting::text[] LOOP
+            IF current_setting({memory}, true) <> '' THEN
+                {look}
+                FOREACH remembered IN ARRAY current_setting({memory}, true)::text[] LOOP
                     {late}
                 END LOOP;
             END IF;""",
         memory=_memory(number),
+        look=look,
         late=late,
     )
 
@@ -178,12 +183,9 @@ def _links(connection: Connection, model: Model, link: Link, number: int) -> lis
             waiting text;
         BEGIN
             NEW.{link} := {home};
-            IF NEW.{link} IS NULL THEN
-                waiting := coalesce(nullif(current_setting({memory}, true), ''), '{{}}');
-                IF length(waiting) < {most} THEN
-                    waiting := array_append(waiting::text[], NEW.{id}::text);
-                    waiting := set_config({memory}, waiting, true);
-                END IF;
+            IF NEW.{link} IS NULL AND coalesce(length(current_setting({memory}, true)), 0) < {most} THEN
+                waiting := set_config({memory}, array_append(
+                    nullif(current_setting({memory}, true), '')::text[], NEW.{id}::text)::text, true);
             END IF;
             RETURN NEW;
         END
@@ -256,7 +258,6 @@ def _accounts(connection: Connection, model: Model) -> list[Trigger]:
         #variable_conflict use_column
         <<sync>>
         DECLARE
-            waiting text;
             remembered text;
         BEGIN
             IF TG_OP = 'UPDATE' THEN
