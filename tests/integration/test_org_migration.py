@@ -582,6 +582,42 @@ def test_an_open_transaction_makes_the_end_inconclusive(database: Database) -> N
     assert database.one('SELECT "organizationId" FROM "OrganizationMember" WHERE "userId" = %s', (victim,))
 
 
+@pytest.mark.parametrize("state", ["moved", "unlinked"])
+def test_a_table_that_grows_at_its_end_is_walked_to_an_end(database: Database, state: str) -> None:
+    """Keys as cuid() makes them, the later the greater, and more of them than a slow pass takes."""
+    expanded(database, users=20, accounts=200, premiums=2)
+    if state == "unlinked":
+        database.call("org_migration")
+    database.rows("DELETE FROM emailai_migration.control")
+    database.rows("INSERT INTO emailai_migration.control (wanted, batch_rows, pace) VALUES ('run', 10, 0.1)")
+    over = threading.Event()
+
+    def grow() -> None:
+        with contextlib.closing(database.connect()) as connection, connection.cursor() as cursor:
+            for number in range(1_000_000):
+                if over.wait(0.002):
+                    return
+                cursor.execute(
+                    """INSERT INTO "EmailAccount" SELECT 'z' || lpad(%s, 9, '0'), 'z' || %s,
+                       min(id), now(), now() FROM users""",
+                    (str(number), str(number)),
+                )
+
+    growing = threading.Thread(target=grow)
+    growing.start()
+    try:
+        began = time.monotonic()
+        answer = database.call("org_migration", state=state, workers=1, wait_seconds=60)
+        took = time.monotonic() - began
+    finally:
+        over.set()
+        growing.join()
+    assert answer["finished"], answer
+    assert took < 30
+    wanted = 0 if state == "moved" else database.one('SELECT count(*) FROM "EmailAccount"')
+    assert database.one('SELECT count(*) FROM "EmailAccount" WHERE "organizationId" IS NULL') == wanted
+
+
 def test_a_row_committed_behind_the_cursor_is_swept(database: Database) -> None:
     """Its trigger fired before its user had an organization; it commits after the pass went by."""
     expanded(database, users=20, accounts=40, premiums=2)

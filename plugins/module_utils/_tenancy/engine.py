@@ -171,12 +171,19 @@ class Engine:
         return names
 
     def _cut(self, work: Work, most: int) -> list[progress.Position]:
-        """A range of keys for each worker; a small table stays whole."""
+        """A range of keys for each worker; a small table stays whole.
+
+        It ends at the last key of this moment: what comes later has triggers, and who went on to the end of
+        a table to which somebody adds would never be there.
+        """
         number = min(self.settings.workers, most)
         table = self.model.at(work.table)
+        end = pages.last_key(self.connection, table, work.key)
+        if end is None:
+            return [progress.Position(is_finished=True)]
         marks = pages.bounds(self.connection, table, work.key, number) if number > 1 else []
         return [
-            progress.Position(last, pages.Part(until)) for last, until in zip([None, *marks], [*marks, None])
+            progress.Position(last, pages.Part(until)) for last, until in zip([None, *marks], [*marks, end])
         ]
 
     def _stripes(self, work: Work, total: int) -> int:

@@ -96,7 +96,8 @@ def _keys(
     limit: str,
     number: int,
 ) -> list[str]:
-    query = "SELECT {key}::text AS key FROM {table} WHERE {lower} AND {part} ORDER BY {key} "
+    # By the table's column: without its table that name would mean the text that is selected.
+    query = "SELECT {key}::text FROM {table} t WHERE {lower} AND {part} ORDER BY t.{key} "
     found = rows(
         connection,
         compose(
@@ -109,6 +110,13 @@ def _keys(
         ),
     )
     return [one for (one,) in found]
+
+
+def last_key(connection: Connection, table: tuple[str, str], key: str) -> str | None:
+    """None in an empty table."""
+    query = "SELECT {key}::text FROM {table} t ORDER BY t.{key} DESC LIMIT 1"
+    found = rows(connection, compose(query, key=key, table=table))
+    return str(found[0][0]) if found else None
 
 
 def bounds(connection: Connection, table: tuple[str, str], key: str, number: int) -> list[str]:
@@ -196,7 +204,7 @@ class Walk(abc.ABC):
         found = rows(
             connection,
             compose(
-                "SELECT {key}::text FROM {table} WHERE {condition} ORDER BY {key}",
+                "SELECT {key}::text FROM {table} t WHERE {condition} ORDER BY t.{key}",
                 key=self.key,
                 table=self.model.at(self.table),
                 condition=page.condition(compose("{key}", key=self.key)),
