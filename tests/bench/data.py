@@ -74,6 +74,7 @@ _SIZE = """SELECT sum(pg_total_relation_size(c.oid))
             WHERE i.indrelid = c.oid AND a.attname = 'organizationId')), 0) FROM pg_class c
             WHERE c.oid IN ('"EmailAccount"'::regclass, '"Premium"'::regclass)"""
 _LOOPED_USERS: t.Final = 200
+_UNLOADED_SECONDS: t.Final = 20
 _SIGN_UPS: t.Final = 400
 _CONTENT = """
 SELECT md5(string_agg(line, E'\\n' ORDER BY line COLLATE "C")) FROM (
@@ -235,17 +236,26 @@ def under_load(people: People, folder: str, figures: Figures) -> None:
     with people.copy("loaded") as target, Waits(people.server, target) as waits:
         capacity = Application(people, target, 0).run_for(4.0).rate
         with Application(people, target, 0.3 * capacity) as application:
-            time.sleep(8)
-            before = application.take()
+            time.sleep(2)
+            before = _of_seconds(application, _UNLOADED_SECONDS)
+            again = _of_seconds(application, _UNLOADED_SECONDS)
             seconds = migrate(people, target, folder, Figures())["seconds"]
             during = application.take()
         figures.add("p99_ratio", percentile(during, 0.99) / percentile(before, 0.99))
+        # The floor of that: the same twice, with nothing of ours.
+        figures.add("p99_ratio_of_nothing", percentile(again, 0.99) / percentile(before, 0.99))
         figures.add("p99_ms", percentile(during, 0.99) * 1000)
         figures.add("longest_ms", max(during) * 1000)
         figures.add("pace_kept", people.users / seconds / figures.median("users_per_s"))
     figures.add("lock_waits_over_100ms_by_us", waits.by_us)
     figures.add("deadlocks_with_us", waits.deadlocks)
     one_transaction(people, 0.3 * capacity, figures)
+
+
+def _of_seconds(application: Application, seconds: float) -> list[float]:
+    application.take()
+    time.sleep(seconds)
+    return application.take()
 
 
 def one_transaction(people: People, rate: float, figures: Figures) -> None:
@@ -258,8 +268,8 @@ def one_transaction(people: People, rate: float, figures: Figures) -> None:
         Waits(people.server, target) as waits,
         Application(people, target, rate) as application,
     ):
-        time.sleep(8)
-        before = application.take()
+        time.sleep(2)
+        before = _of_seconds(application, _UNLOADED_SECONDS)
         with connected(target) as connection, connection.cursor() as cursor:
             cursor.execute("SET application_name = 'emailai.migration control'")
             connection.autocommit = False
@@ -288,7 +298,8 @@ def main() -> int:
             server.start()
             people = People(server, users)
             compare(people, folder, figures, rounds)
-            sign_up_cost(people, figures)
+            for _number in range(rounds):
+                sign_up_cost(people, figures)
             under_load(people, folder, figures)
             scale(server, max(1000, users // 4), users * 5, folder, figures)
         finally:

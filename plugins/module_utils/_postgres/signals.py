@@ -96,8 +96,11 @@ SELECT failed_count, archived_count, (last_failed_time > coalesce(last_archived_
 
 # One look sees a moment; the mean of these many, at least half of them, is how much others are at work.
 _LOOKS: t.Final = 30
-# A quarter of a processor. Who shares few of them with us feels two workers, and a migration can wait.
-_COMPANY: t.Final = (0.1, 0.25, "{} sessions of others are at work on average", 0.2)
+# At least so much is left of full speed beside others who are at work. The slower two workers are on two
+# processors, the less the slowest hundredth of what an application does is felt: docs/performance_data.md.
+COMPANY_SHARE: t.Final = 0.05
+# A tenth of a processor is more than a monitor needs, and three looks of thirty. A migration can wait.
+_COMPANY: t.Final = (0.05, 0.1, "{} sessions of others are at work on average", COMPANY_SHARE)
 COMPANY: t.Final = "work of other sessions"
 # Who waits for a lock or for his client, as an idle session does, needs no processor.
 _AT_WORK: t.Final = """

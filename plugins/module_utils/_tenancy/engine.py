@@ -36,8 +36,9 @@ if t.TYPE_CHECKING:
 
 LEASE: t.Final = "move"
 _SIGNAL_SECONDS: t.Final = 1.0
-# Often at first, for until others were seen they are not spared; then what it costs is nothing.
-_FIRST_LOOK_SECONDS: t.Final = 0.02
+# Often at first, for until others were seen they are not spared: for most of a second, in which a small work
+# is over. Later what it costs is nothing.
+_FIRST_LOOK_SECONDS: t.Final = 0.05
 _LOOK_SECONDS: t.Final = 0.1
 _ROUNDS: t.Final = 20
 RECONNECT_SECONDS: t.Final = 60

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.emailai.migration.plugins.module_utils._postgres.signals import COMPANY_SHARE
 from ansible_collections.emailai.migration.plugins.module_utils._tenancy import estimate
 
 if t.TYPE_CHECKING:
@@ -102,6 +103,7 @@ def dry_run(
     if blockers:
         lines += ["", "In the way now", *(f"  - {line}" for line in blockers)]
     lines += ["", f"Total estimated time: {span(total)}", f"({_found(costs, read)})"]
+    lines += [f"(at full speed; beside others who are at work, up to {1 / COMPANY_SHARE:.0f} times as long)"]
     lines += ["", "DRY RUN COMPLETE: nothing was changed"]
     return "\n".join(lines), total
 

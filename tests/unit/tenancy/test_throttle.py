@@ -87,7 +87,7 @@ def test_the_worst_signal_decides_and_is_named() -> None:
     assert pace.given == 0.05
 
 
-def test_company_leaves_a_fifth_and_yields_to_an_operator() -> None:
+def test_company_leaves_a_part_and_yields_to_an_operator() -> None:
     company = Signal(COMPANY, 40, 0.1, 0.25, "{} sessions of others are at work on average", 0.2)
     pace = Pace(1000)
     pace.heard([company])
