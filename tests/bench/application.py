@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import multiprocessing
 import os
@@ -11,6 +12,7 @@ import re
 import threading
 import time
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 
 from ansible_collections.emailai.migration.plugins.module_utils._postgres.connection import Target
 from bench.people import People, connected, key_of
@@ -47,11 +49,16 @@ class Application:
 
     def __enter__(self) -> Application:
         self._process.start()
+        # Each end is held by one side only, so that the death of the other is seen.
+        self._theirs.close()
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        self._ours.send(False)
+        with contextlib.suppress(OSError):
+            self._ours.send(False)
         self._process.join()
+        if self._process.exitcode:
+            raise RuntimeError("the application broke off: what was measured was less than its work")
 
     def run_for(self, seconds: float) -> Application:
         with self:
@@ -66,15 +73,17 @@ class Application:
         return taken
 
     def _run(self) -> None:
-        threads = [threading.Thread(target=self._work, args=(seed,)) for seed in range(_CLIENTS)]
-        for thread in threads:
-            thread.start()
-        while self._theirs.recv():
-            taken, self._took = self._took, []
-            self._theirs.send(taken)
-        self._over.set()
-        for thread in threads:
-            thread.join()
+        self._ours.close()
+        with ThreadPoolExecutor(_CLIENTS) as pool:
+            clients = [pool.submit(self._work, seed) for seed in range(_CLIENTS)]
+            try:
+                while self._theirs.recv():
+                    taken, self._took = self._took, []
+                    self._theirs.send(taken)
+            finally:
+                self._over.set()
+            for client in clients:
+                client.result()
 
     def _work(self, seed: int) -> None:
         chance = random.Random(seed)
